@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * reader.h - trails in, events out in the order of time.
+ *
+ * A reader holds any number of trails, maps their files and merges their chunks
+ * as a stream: memory is an index of chunks plus the chunks being read, not the
+ * events.  It never trusts a byte: lengths are checked against the file, and what
+ * cannot be read is counted in struct trail and skipped.
+ */
+#ifndef ACKTRAIL_READER_H
+#define ACKTRAIL_READER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <acktrail/trail.h>
+
+struct reader;
+
+/* What is known of one trail; owned by its reader. */
+struct trail {
+	char	*path;			/* the directory, as the user may name it */
+	struct at_header header;	/* checked copy: strings are terminated */
+	struct at_account_page account;	/* as it stood when the trail was opened */
+	uint32_t index;			/* position among the reader's trails, from 0 */
+	bool	 live;			/* its process still runs on this host */
+	bool	 gone;			/* not closed, and its process is no more (same boot) */
+	bool	 incomplete;		/* cut short or damaged: exit status 3 */
+	uint64_t nr_events;		/* read so far */
+	uint64_t unknown_events;	/* skipped: a newer writer's */
+	uint64_t bad_bytes;		/* skipped: damaged */
+	uint64_t overwritten, lost;	/* sums over the account's types */
+	int64_t	 to_axis_ns;		/* add to a raw time for the common axis */
+	bool	 axis_exact;		/* same clock as the first trail */
+};
+
+struct event {
+	struct trail *trail;
+	uint16_t type;			/* enum at_type */
+	uint32_t tid;
+	uint64_t ns;			/* as written */
+	const char *tail;		/* not terminated; valid until the next event */
+	uint32_t tail_len;
+	union {				/* zero behind what the writer knew */
+#define AT_MEMBER(NAME, name, nr, when, fields, tail) struct ev_##name name;
+#define AT_NOTHING(t, f)
+		AT_EVENTS(AT_MEMBER, AT_NOTHING)
+#undef AT_MEMBER
+#undef AT_NOTHING
+	};
+};
+
+/*
+ * Open every trail that the paths name (a trail directory, a directory of
+ * trails, a trail file).  Messages for people go to stderr.  NULL when none
+ * could be read at all.
+ */
+struct reader *reader_open(char *const paths[], int nr_paths);
+int reader_nr_trails(const struct reader *r);
+struct trail *reader_trail(const struct reader *r, int i);
+
+/* The next event over all trails by axis time; false at the end. */
+bool reader_next(struct reader *r, struct event *ev);
+
+/* Start again from the first event. */
+void reader_rewind(struct reader *r);
+
+/* Common axis: ns since the Unix epoch by the first clock pair of the first trail. */
+static inline int64_t event_axis(const struct event *ev, uint64_t raw_ns)
+{
+	return raw_ns ? (int64_t)raw_ns + ev->trail->to_axis_ns : 0;
+}
+
+/* Name of a topic, file or thread of that trail, as far as read; NULL unknown. */
+const char *trail_topic(const struct trail *t, uint32_t topic);
+
+/* Any trail cut short, damaged, or with lost (not merely recycled) events? */
+bool reader_incomplete(const struct reader *r);
+void reader_close(struct reader *r);
+
+#endif
