@@ -2,10 +2,10 @@
 /*
  * reader.h - trails in, events out in the order of time.
  *
- * A reader holds any number of trails, maps their files and merges their chunks
- * as a stream: memory is an index of chunks plus the chunks being read, not the
- * events.  It never trusts a byte: lengths are checked against the file, and what
- * cannot be read is counted in struct trail and skipped.
+ * A reader holds any number of trails and merges their chunks as a stream: memory
+ * is an index of chunks plus the chunks being read, not the events.  It never
+ * trusts a byte: lengths are checked against the file, and what cannot be read is
+ * counted in struct trail and skipped.
  */
 #ifndef ACKTRAIL_READER_H
 #define ACKTRAIL_READER_H
@@ -26,11 +26,13 @@ struct trail {
 	bool	 gone;			/* not closed, and its process is no more (same boot) */
 	bool	 incomplete;		/* cut short or damaged: exit status 3 */
 	uint64_t nr_events;		/* read so far */
-	uint64_t unknown_events;	/* skipped: a newer writer's */
-	uint64_t bad_bytes;		/* skipped: damaged */
+	uint64_t unknown_events;	/* skipped: a newer writer's; known once opened */
+	uint64_t bad_bytes;		/* skipped: damaged; known once opened */
 	uint64_t overwritten, lost;	/* sums over the account's types */
 	int64_t	 to_axis_ns;		/* add to a raw time for the common axis */
 	bool	 axis_exact;		/* same clock as the first trail */
+	uint64_t recycled_chunks;	/* overwritten while they were read: a live trail */
+	uint64_t file_bytes;		/* that there are; header.file_size: that there should be */
 };
 
 struct event {
@@ -40,6 +42,8 @@ struct event {
 	uint64_t ns;			/* as written */
 	const char *tail;		/* not terminated; valid until the next event */
 	uint32_t tail_len;
+	const uint8_t *raw;		/* the fields as on disk; valid until the next event */
+	uint32_t raw_len;
 	union {				/* zero behind what the writer knew */
 #define AT_MEMBER(NAME, name, nr, when, fields, tail) struct ev_##name name;
 #define AT_NOTHING(t, f)
@@ -67,11 +71,28 @@ void reader_rewind(struct reader *r);
 /* Common axis: ns since the Unix epoch by the first clock pair of the first trail. */
 static inline int64_t event_axis(const struct event *ev, uint64_t raw_ns)
 {
-	return raw_ns ? (int64_t)raw_ns + ev->trail->to_axis_ns : 0;
+	return raw_ns ? (int64_t)(raw_ns + (uint64_t)ev->trail->to_axis_ns) : 0;
 }
 
-/* Name of a topic, file or thread of that trail, as far as read; NULL unknown. */
+/*
+ * Name of a topic, file or thread of that trail; NULL unknown.  All names that the
+ * trail holds are known once it is open, and stay until reader_close().
+ */
 const char *trail_topic(const struct trail *t, uint32_t topic);
+const char *trail_file_path(const struct trail *t, uint32_t file);
+const char *trail_thread(const struct trail *t, uint32_t tid);
+
+/* The FILE event behind a file number (role, topic, partition, dev, ino); NULL unknown. */
+const struct ev_file *trail_file(const struct trail *t, uint32_t file);
+
+/* The trail's valid pairs of clocks, in the order of time. */
+int trail_clocks(const struct trail *t, const struct at_clock_pair **pairs);
+
+/*
+ * Hand out events of kinds that this version does not know, too: type, raw and
+ * tail are set, the union is not.  For dump.
+ */
+void reader_want_unknown(struct reader *r, bool want);
 
 /* Any trail cut short, damaged, or with lost (not merely recycled) events? */
 bool reader_incomplete(const struct reader *r);
