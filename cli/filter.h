@@ -15,14 +15,9 @@
 #include <argp.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <acktrail/timeline.h>
 
-enum filter_outcome {
-	OUTCOME_ACKED, OUTCOME_FAILED, OUTCOME_EXPIRED, OUTCOME_PURGED, OUTCOME_DROPPED,
-	OUTCOME_LOST, OUTCOME_OPEN, OUTCOME_BROKER_ONLY, NR_OUTCOMES
-};
-extern const char *const outcome_names[NR_OUTCOMES];
-int outcome_parse(const char *name, size_t len);	/* -1: none */
-/* "acked,expired" → bits; false and the offender when one is none. */
+/* "acked,expired" → bits 1 << enum tl_outcome; false and the offender when one is none. */
 bool outcome_list(const char *list, uint32_t *bits, const char **bad, int *bad_len);
 
 struct filter_time {
@@ -35,7 +30,7 @@ struct filter {
 	const char *client;		/* NULL: all */
 	bool	 has_partition, has_broker, internal;
 	int32_t	 partition, broker;
-	uint32_t outcomes;		/* bits 1 << enum filter_outcome; 0: all */
+	uint32_t outcomes;		/* bits 1 << enum tl_outcome; 0: all */
 	uint32_t slowest;		/* 0: all, in their order */
 	struct filter_time since, until;
 	int64_t	 since_ns, until_ns;	/* set by filter_resolve(); INT64_MIN, INT64_MAX: none */
@@ -56,7 +51,7 @@ struct filter_row {
 	int32_t	 partition;
 	const int32_t *brokers;		/* any of them matches */
 	int	 nr_brokers;
-	int	 outcome;		/* enum filter_outcome, -1: not a thing that has one */
+	int	 outcome;		/* enum tl_outcome, -1: not a thing that has one */
 	int64_t	 begin_ns, end_ns;	/* its life on the axis: kept when it overlaps the window */
 	bool	 control;		/* a control batch: only with --internal */
 };

@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define OUT_DEPTH	16	/* objects and arrays within each other */
 
@@ -59,5 +60,12 @@ void out_milli(struct out *o, const char *key, int64_t thousandths);	/* 970: 0.9
  * overlong forms, no surrogates, nothing above U+10FFFF.
  */
 size_t utf8_len(const char *s, size_t n);
+
+/* For text: controls and bytes that are not UTF-8 as \xNN, so no name steers a terminal. */
+void text_str(FILE *f, const char *s, size_t n);
+
+/* "2026-01-02T03:04:05.678901234Z" into buf; returns buf. */
+#define TEXT_TIME	40
+const char *text_time(char buf[TEXT_TIME], int64_t axis_ns);
 
 #endif

@@ -88,6 +88,10 @@ const struct ev_file *trail_file(const struct trail *t, uint32_t file);
 /* The trail's valid pairs of clocks, in the order of time. */
 int trail_clocks(const struct trail *t, const struct at_clock_pair **pairs);
 
+/* What its events look like on disk: schema.h. */
+struct schema;
+const struct schema *trail_schema(const struct trail *t);
+
 /*
  * Hand out events of kinds that this version does not know, too: type, raw and
  * tail are set, the union is not.  For dump.

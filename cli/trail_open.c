@@ -1,0 +1,527 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * trail_open.c - opens one trail and checks every number before it is used.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "say.h"
+#include "trail_open.h"
+
+/* Later than any clock will show: a time beyond it is damage (2^61 ns are 73 years). */
+#define TIME_MAX	(1ULL << 61)
+#define CHUNK_MIN	4096u
+#define CHUNK_MAX	(1u << 20)
+
+/* ---- reading ------------------------------------------------------------- */
+
+/* As much as there is; an error reads like the end of the file. */
+static size_t read_at(int fd, void *buf, size_t len, uint64_t at)
+{
+	size_t got = 0;
+
+	while (got < len) {
+		ssize_t n = pread(fd, (uint8_t *)buf + got, len - got, (off_t)(at + got));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		got += (size_t)n;
+	}
+	return got;
+}
+
+bool trail_is_dir(const char *path)
+{
+	char name[PATH_MAX];
+	struct stat st;
+
+	return snprintf(name, sizeof(name), "%s/" AT_FILE_NAME, path) < (int)sizeof(name) &&
+	       !lstat(name, &st) && (S_ISREG(st.st_mode) || S_ISLNK(st.st_mode));
+}
+
+/*
+ * The file of a trail: path itself, or the one inside the directory.  *window: it
+ * is a symbolic link to a live window.
+ */
+static int open_file(const char *path, bool *window)
+{
+	char name[PATH_MAX];
+	struct stat st;
+	int fd = -1;
+
+	*window = false;
+	if (stat(path, &st)) {
+		say("%s: %s", path, errno == ENOENT ? "there is no such file or directory" : strerror(errno));
+		return -1;
+	}
+	if (snprintf(name, sizeof(name), S_ISDIR(st.st_mode) ? "%s/" AT_FILE_NAME : "%s", path) >=
+	    (int)sizeof(name)) {
+		say("%.64s…: the path is too long", path);
+		return -1;
+	}
+	/* The link may be replaced by the file itself between the two calls: look again. */
+	for (int tries = 0; tries < 3; tries++) {
+		*window = S_ISDIR(st.st_mode) && !lstat(name, &st) && S_ISLNK(st.st_mode);
+		fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		if (fd >= 0 || errno != ENOENT)
+			break;
+		if (stat(path, &st))
+			break;
+	}
+	if (fd >= 0) {
+		if (!fstat(fd, &st) && S_ISREG(st.st_mode))
+			return fd;
+		close(fd);
+		say("%s is no trail: it is not a regular file", path);
+	} else if (errno == ENOENT && *window) {
+		say("%s: its live window is gone (the host rebooted or /dev/shm was cleared), "
+		    "so nothing is left of this trail", path);
+	} else if (errno == EACCES || errno == EPERM) {
+		say("%s: no permission to read it; run this as the user who recorded it, or as root", path);
+	} else {
+		say("%s cannot be opened: %s", path, strerror(errno));
+	}
+	return -1;
+}
+
+/* ---- the header ---------------------------------------------------------- */
+
+#define TERMINATE(s) ((s)[sizeof(s) - 1] = 0)
+
+static bool inside(uint64_t off, uint64_t len, uint64_t size)
+{
+	return off <= size && len <= size - off;
+}
+
+/* What is wrong with the layout that this header claims; NULL: nothing. */
+static const char *bad_layout(const struct at_header *h)
+{
+	uint64_t chunks = (uint64_t)h->nr_bulk + h->nr_last;
+
+	if (h->chunk_size < CHUNK_MIN || h->chunk_size > CHUNK_MAX || h->chunk_size & (h->chunk_size - 1))
+		return "its chunk size";
+	if (h->file_size > INT64_MAX || !inside(h->chunk_off, chunks * h->chunk_size, h->file_size))
+		return "its number of chunks";
+	if (h->chunk_off % 8 || chunks > UINT32_MAX)
+		return "where its chunks begin";
+	if (!inside(h->clock_off, sizeof(struct at_clock_page), h->file_size))
+		return "where its clocks are";
+	if (!inside(h->account_off, sizeof(struct at_account_page), h->file_size))
+		return "where its account is";
+	if (!inside(h->schema_off, h->schema_len, h->file_size))
+		return "where its description is";
+	return NULL;
+}
+
+static bool read_header(struct open_trail *t)
+{
+	const char *path = t->pub.path, *bad;
+	struct at_header *h = &t->pub.header;
+	size_t got = read_at(t->fd, h, sizeof(*h), 0);
+	/* Any version has at least these; the rest is zero when the writer had less. */
+	const size_t least = offsetof(struct at_header, cmdline);
+
+	if (got < sizeof(h->magic) || memcmp(h->magic, AT_MAGIC, sizeof(h->magic))) {
+		static const char zero[sizeof(h->magic)];
+
+		if (!got)
+			say("%s is no trail: it is empty", path);
+		else if (got == sizeof(*h) && !memcmp(h->magic, zero, sizeof(zero)))
+			say("%s is no trail yet: its process has not finished making it (or died doing so)", path);
+		else
+			say("%s is no trail: it does not begin with " AT_MAGIC, path);
+		return false;
+	}
+	if (got < least) {
+		say("trail %s is cut short: %zu bytes, less than its header; nothing of it can be read", path, got);
+		return false;
+	}
+	if (h->byte_order != AT_BYTE_ORDER) {
+		say("trail %s %s", path, h->byte_order == __builtin_bswap32(AT_BYTE_ORDER) ?
+		    "was written by a machine of the other byte order; read it on such a machine" :
+		    "is damaged (its byte order mark); nothing of it can be read");
+		return false;
+	}
+	if (h->min_reader > AT_VERSION) {
+		say("trail %s was written by a newer acktrail (format %u, this one reads up to %u); "
+		    "upgrade to read it", path, h->version, AT_VERSION);
+		return false;
+	}
+	if (h->header_size < least || h->header_size > AT_PAGE) {
+		say("trail %s is damaged (the size of its header); nothing of it can be read", path);
+		return false;
+	}
+	if (h->header_size < sizeof(*h))
+		memset((uint8_t *)h + h->header_size, 0, sizeof(*h) - h->header_size);
+	bad = bad_layout(h);
+	if (bad) {
+		say("trail %s is damaged (%s); nothing of it can be read", path, bad);
+		return false;
+	}
+	TERMINATE(h->boot_id);
+	TERMINATE(h->host);
+	TERMINATE(h->comm);
+	TERMINATE(h->writer);
+	TERMINATE(h->cmdline);
+	if (h->timens_mono_ns < -(int64_t)TIME_MAX || h->timens_mono_ns > (int64_t)TIME_MAX) {
+		h->timens_mono_ns = 0;
+		t->pub.incomplete = true;
+	}
+	t->nr_chunks = h->nr_bulk + h->nr_last;
+	return true;
+}
+
+/* ---- what follows the header --------------------------------------------- */
+
+static bool plausible(const struct at_clock_pair *p)
+{
+	return p->mono_ns && p->mono_ns < TIME_MAX && p->real_ns && p->real_ns < TIME_MAX &&
+	       p->width_ns < TIME_MAX;
+}
+
+static int by_mono(const void *a, const void *b)
+{
+	const struct at_clock_pair *x = a, *y = b;
+
+	return x->mono_ns < y->mono_ns ? -1 : x->mono_ns > y->mono_ns;
+}
+
+static void read_clocks(struct open_trail *t)
+{
+	const struct at_header *h = &t->pub.header;
+	struct at_clock_page page;
+	uint64_t nr;
+
+	memset(&page, 0, sizeof(page));
+	read_at(t->fd, &page, sizeof(page), h->clock_off);
+	nr = page.nr < AT_NR_CLOCKS ? page.nr : AT_NR_CLOCKS;
+	for (uint64_t i = 0; i < nr; i++)
+		if (plausible(&page.pair[i]))
+			t->clock[t->nr_clocks++] = page.pair[i];
+	if (!t->nr_clocks) {
+		struct at_clock_pair made = { h->created_mono_ns, h->created_real_ns, 0 };
+
+		if (plausible(&made))
+			t->clock[t->nr_clocks++] = made;
+	}
+	/* The first stays the first: the axis hangs on it. */
+	if (t->nr_clocks > 1)
+		qsort(t->clock + 1, (size_t)t->nr_clocks - 1, sizeof(t->clock[0]), by_mono);
+}
+
+static void read_account(struct open_trail *t)
+{
+	struct at_account_page *a = &t->pub.account;
+
+	read_at(t->fd, a, sizeof(*a), t->pub.header.account_off);
+	for (unsigned i = 0; i < AT_NR_TYPES; i++) {
+		t->pub.overwritten += a->overwritten[i];
+		t->pub.lost += a->lost[i];
+	}
+	t->pub.lost += a->probe_lost;
+}
+
+static bool read_schema(struct open_trail *t)
+{
+	const struct at_header *h = &t->pub.header;
+	size_t len = h->schema_len < (1u << 20) ? h->schema_len : (1u << 20);
+	char *text = malloc(len + 1);
+
+	if (!text)
+		return false;
+	len = read_at(t->fd, text, len, h->schema_off);
+	bool ok = schema_parse(&t->schema, text, len);
+
+	free(text);
+	return ok;
+}
+
+struct open_trail *trail_open(const char *path)
+{
+	struct open_trail *t = calloc(1, sizeof(*t));
+	bool window = false;
+	struct stat st;
+	size_t len;
+
+	if (!t || !(t->pub.path = strdup(path))) {
+		free(t);
+		say("out of memory");
+		return NULL;
+	}
+	for (len = strlen(t->pub.path); len > 1 && t->pub.path[len - 1] == '/'; len--)
+		t->pub.path[len - 1] = 0;
+	t->fd = open_file(t->pub.path, &window);
+	if (t->fd < 0 || !read_header(t) || fstat(t->fd, &st))
+		goto fail;
+	t->pub.file_bytes = (uint64_t)st.st_size;
+	if (t->pub.file_bytes < t->pub.header.file_size) {
+		t->pub.incomplete = true;
+		say("trail %s is cut short: %llu of %llu bytes; reading what is whole", t->pub.path,
+		    (unsigned long long)t->pub.file_bytes,
+		    (unsigned long long)t->pub.header.file_size);
+	}
+	read_clocks(t);
+	read_account(t);
+	if (!read_schema(t)) {
+		say("out of memory");
+		goto fail;
+	}
+	if (t->schema.damaged) {
+		t->pub.incomplete = true;
+		if (t->pub.file_bytes >= t->pub.header.schema_off + t->pub.header.schema_len)
+			say("trail %s: its description of the events is damaged; "
+			    "reading the events as this version knows them", t->pub.path);
+	}
+	if (t->pub.header.state == AT_OPEN || window) {
+		t->process = window_process(&t->pub.header);
+		t->pub.live = t->pub.header.state == AT_OPEN && t->process == PROCESS_THERE;
+		t->pub.gone = t->pub.header.state == AT_OPEN && t->process == PROCESS_GONE;
+	}
+	/* What we hold open stays readable when the window is taken away. */
+	if (window && t->process == PROCESS_GONE)
+		window_collect(t->pub.path);
+	return t;
+fail:
+	trail_close(t);
+	return NULL;
+}
+
+void trail_close(struct open_trail *t)
+{
+	struct name *n, *next;
+
+	if (!t)
+		return;
+	for (int kind = 0; kind < NR_NAME_KINDS; kind++)
+		HASH_ITER(hh, t->name[kind], n, next) {
+			HASH_DEL(t->name[kind], n);
+			free(n->text);
+			free(n->file);
+			free(n);
+		}
+	schema_free(&t->schema);
+	if (t->fd >= 0)
+		close(t->fd);
+	free(t->pub.path);
+	free(t);
+}
+
+/* ---- chunks -------------------------------------------------------------- */
+
+enum chunk_state trail_chunk(const struct open_trail *t, uint32_t i, struct chunk *c,
+			     uint32_t *missing)
+{
+	const struct at_header *h = &t->pub.header;
+	uint64_t at = h->chunk_off + (uint64_t)i * h->chunk_size;
+	struct at_chunk again;
+	size_t got;
+
+	*missing = 0;
+	c->len = 0;
+	memset(&c->header, 0, sizeof(c->header));
+	got = read_at(t->fd, &c->header, sizeof(c->header), at);
+	if (got < sizeof(c->header))
+		return CHUNK_UNUSED;	/* cut off: said when the trail was opened */
+	if (!c->header.seq && !c->header.magic)
+		return CHUNK_UNUSED;
+	/* Of a process killed while it recycled, too: what it held is overwritten. */
+	if (c->header.generation & 1)
+		return CHUNK_RECYCLED;
+	if (c->header.magic != AT_CHUNK_MAGIC || !c->header.seq || c->header.ring > AT_LAST ||
+	    c->header.committed > h->chunk_size - sizeof(c->header))
+		return CHUNK_BAD;
+	/* The commit word was read before the events that it vouches for. */
+	atomic_thread_fence(memory_order_acquire);
+	c->len = (uint32_t)read_at(t->fd, c->bytes, c->header.committed, at + sizeof(c->header));
+	*missing = c->header.committed - c->len;
+	atomic_thread_fence(memory_order_acquire);
+	got = read_at(t->fd, &again, sizeof(again), at);
+	if (got == sizeof(again) &&
+	    (again.generation != c->header.generation || again.seq != c->header.seq))
+		return CHUNK_RECYCLED;
+	return CHUNK_OK;
+}
+
+/* ---- events -------------------------------------------------------------- */
+
+#define SIZE_OF(NAME, name, nr, when, fields, tail) [nr] = sizeof(struct ev_##name),
+#define NOTHING(t, f)
+static const uint16_t known_bytes[AT_NR_TYPES] = { AT_EVENTS(SIZE_OF, NOTHING) };
+#undef SIZE_OF
+#undef NOTHING
+
+/* Offsets of the times among the fields of each event, from trail.h. */
+static struct { uint16_t nr, off[8]; } times[AT_NR_TYPES];
+
+static void find_times(void)
+{
+	const struct schema *own = schema_own();
+
+	for (unsigned type = 0; type < AT_NR_TYPES; type++) {
+		const struct schema_event *e = &own->event[type];
+
+		times[type].nr = 0;
+		for (uint32_t i = 0; i < e->nr_fields; i++) {
+			size_t len = strlen(e->field[i].name);
+
+			if (e->field[i].size == 8 && !e->field[i].is_signed && len > 3 &&
+			    !strcmp(e->field[i].name + len - 3, "_ns") && times[type].nr < 8)
+				times[type].off[times[type].nr++] = e->field[i].off;
+		}
+	}
+}
+
+/* A time that no clock can show comes from damage; sums with it would overflow. */
+static bool times_plausible(const struct schema_event *e, uint16_t type, const uint8_t *fields)
+{
+	static bool found;
+
+	if (!found) {
+		find_times();
+		found = true;
+	}
+	for (unsigned i = 0; i < times[type].nr; i++) {
+		uint64_t ns;
+
+		if (times[type].off[i] + sizeof(ns) > e->bytes)
+			break;
+		memcpy(&ns, fields + times[type].off[i], sizeof(ns));
+		if (ns >= TIME_MAX)
+			return false;
+	}
+	return true;
+}
+
+bool chunk_next(const struct open_trail *t, const struct chunk *c, uint32_t *off,
+		struct place *place, uint64_t *bad)
+{
+	while (c->len - *off >= sizeof(place->event)) {
+		uint32_t at = *off, left = c->len - at, padded;
+		struct at_event *ev = &place->event;
+		const struct schema_event *e;
+
+		memcpy(ev, c->bytes + at, sizeof(*ev));
+		if (ev->len < sizeof(*ev) || ev->len > left)
+			break;		/* lost our footing: the rest cannot be told apart */
+		padded = (ev->len + 7u) & ~7u;
+		*off = padded < left ? at + padded : c->len;
+		e = ev->type < AT_NR_TYPES ? &t->schema.event[ev->type] : NULL;
+		place->off = at;
+		place->known = ev->type < AT_NR_TYPES && known_bytes[ev->type];
+		if (ev->type != AT_EV_NONE && ev->ns < TIME_MAX &&
+		    (!e || !e->name || ev->len >= sizeof(*ev) + e->bytes) &&
+		    (!place->known || times_plausible(e, ev->type, c->bytes + at + sizeof(*ev))))
+			return true;
+		*bad += padded;
+	}
+	*bad += c->len - *off;
+	*off = c->len;
+	return false;
+}
+
+void trail_event(struct open_trail *t, const struct chunk *c, const struct place *place,
+		 struct event *ev)
+{
+	uint16_t type = place->event.type;
+	uint32_t bytes = type < AT_NR_TYPES ? t->schema.event[type].bytes : 0;
+	uint32_t behind = place->event.len - (uint32_t)sizeof(struct at_event);
+
+	ev->trail = &t->pub;
+	ev->type = type;
+	ev->tid = place->event.tid;
+	ev->ns = place->event.ns;
+	ev->raw = c->bytes + place->off + sizeof(struct at_event);
+	ev->raw_len = bytes;
+	ev->tail = (const char *)ev->raw + bytes;
+	ev->tail_len = behind - bytes;
+	if (place->known) {
+		uint32_t known = known_bytes[type], both = bytes < known ? bytes : known;
+
+		memcpy(&ev->topic, ev->raw, both);
+		memset((uint8_t *)&ev->topic + both, 0, known - both);
+	}
+}
+
+/* ---- names --------------------------------------------------------------- */
+
+static struct name *find_name(const struct open_trail *t, enum name_kind kind, uint32_t id)
+{
+	struct name *n;
+
+	HASH_FIND(hh, t->name[kind], &id, sizeof(id), n);
+	return n;
+}
+
+void trail_learn_name(struct open_trail *t, const struct event *ev)
+{
+	enum name_kind kind = ev->type == AT_EV_TOPIC ? NAME_TOPIC :
+			      ev->type == AT_EV_FILE ? NAME_FILE : NAME_THREAD;
+	uint32_t id = kind == NAME_TOPIC ? ev->topic.topic : kind == NAME_FILE ? ev->file.file : ev->tid;
+	struct name *n;
+
+	/* Restated in every chunk: the first one stays, so that pointers to it do. */
+	if (!id || (n = find_name(t, kind, id)))
+		return;
+	n = calloc(1, sizeof(*n));
+	if (!n)
+		return;
+	n->id = id;
+	n->text = strndup(ev->tail, ev->tail_len);
+	if (kind == NAME_FILE && (n->file = malloc(sizeof(*n->file))))
+		*n->file = ev->file;
+	if (!n->text || (kind == NAME_FILE && !n->file)) {
+		free(n->text);
+		free(n->file);
+		free(n);
+		return;
+	}
+	HASH_ADD(hh, t->name[kind], id, sizeof(n->id), n);
+}
+
+static const char *name_text(const struct trail *t, enum name_kind kind, uint32_t id)
+{
+	struct name *n = find_name(open_trail_of(t), kind, id);
+
+	return n ? n->text : NULL;
+}
+
+const char *trail_topic(const struct trail *t, uint32_t topic)
+{
+	return name_text(t, NAME_TOPIC, topic);
+}
+
+const char *trail_file_path(const struct trail *t, uint32_t file)
+{
+	return name_text(t, NAME_FILE, file);
+}
+
+const char *trail_thread(const struct trail *t, uint32_t tid)
+{
+	return name_text(t, NAME_THREAD, tid);
+}
+
+const struct ev_file *trail_file(const struct trail *t, uint32_t file)
+{
+	struct name *n = find_name(open_trail_of(t), NAME_FILE, file);
+
+	return n ? n->file : NULL;
+}
+
+int trail_clocks(const struct trail *t, const struct at_clock_pair **pairs)
+{
+	*pairs = open_trail_of(t)->clock;
+	return open_trail_of(t)->nr_clocks;
+}
+
+const struct schema *trail_schema(const struct trail *t)
+{
+	return &open_trail_of(t)->schema;
+}
