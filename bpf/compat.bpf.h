@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * compat.bpf.h - every difference between kernels, each with the commit that
+ * made it.  Minimum: 5.8 (BPF ring buffer).
+ */
+#ifndef ACKTRAIL_COMPAT_BPF_H
+#define ACKTRAIL_COMPAT_BPF_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+/*
+ * a54895fa057c (5.11, and in some distributions' 5.10) dropped the leading
+ * request_queue from the tracepoints of requests, e8a676d61c07 (5.11) from those
+ * of bios.  User space counts the arguments in BTF, see load.c.
+ */
+extern const volatile __u32 rq_args_lead, bio_args_lead;
+
+/* Bits of request.cmd_flags moved often; their names did not. */
+#define at_req_flag(cmd_flags, name) \
+	(!!((cmd_flags) & (1ull << bpf_core_enum_value(enum req_flag_bits, name))))
+
+/* 5f89154e8e9e (6.12): RQF_* became an enum and were renumbered; a macro, bit 4, before. */
+enum rqf_flags___at { __RQF_FLUSH_SEQ___at = 1 };
+
+static __always_inline bool at_rq_in_flush_seq(__u32 rq_flags)
+{
+	if (bpf_core_enum_value_exists(enum rqf_flags___at, __RQF_FLUSH_SEQ___at))
+		return rq_flags >> bpf_core_enum_value(enum rqf_flags___at, __RQF_FLUSH_SEQ___at) & 1;
+	return rq_flags >> 4 & 1;
+}
+
+/*
+ * d152c682f03c (5.15): request_queue.disk; f3fa33acca9f (5.17): request.rq_disk
+ * is gone.
+ */
+struct request___5_16 { struct gendisk *rq_disk; } __attribute__((preserve_access_index));
+struct request_queue___5_15 { struct gendisk *disk; } __attribute__((preserve_access_index));
+
+static __always_inline struct gendisk *at_rq_disk(struct request *rq)
+{
+	struct request___5_16 *old = (void *)rq;
+	struct request_queue___5_15 *q;
+
+	if (bpf_core_field_exists(old->rq_disk))
+		return BPF_CORE_READ(old, rq_disk);
+	q = (void *)BPF_CORE_READ(rq, q);
+	return BPF_CORE_READ(q, disk);
+}
+
+/* 309dca309fc3 (5.12): bio.bi_disk became bio.bi_bdev. */
+struct bio___5_11 { struct gendisk *bi_disk; } __attribute__((preserve_access_index));
+
+static __always_inline struct gendisk *at_bio_disk(struct bio *bio)
+{
+	struct bio___5_11 *old = (void *)bio;
+
+	if (bpf_core_field_exists(old->bi_disk))
+		return BPF_CORE_READ(old, bi_disk);
+	return BPF_CORE_READ(bio, bi_bdev, bd_disk);
+}
+
+static __always_inline __u32 at_disk_dev(struct gendisk *disk)
+{
+	return (__u32)BPF_CORE_READ(disk, major) << 20 | (__u32)BPF_CORE_READ(disk, first_minor);
+}
+
+#endif

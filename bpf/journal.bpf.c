@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/*
+ * journal: the commits of jbd2, which any number of syncs may wait for.  The
+ * thread is the journal's own; who waited is known by ext4_sync_file_*.
+ */
+#include "maps.bpf.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, __u64);		/* the journal */
+	__type(value, __u64);		/* when its commit began */
+} commits SEC(".maps");
+
+/* Syncs that need a transaction: (journal, transaction) → how many entered. */
+struct wait_key { __u64 journal; __u32 transaction, pad; };
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct wait_key);
+	__type(value, __u32);
+} waits SEC(".maps");
+
+SEC("tp_btf/jbd2_start_commit")
+int BPF_PROG(journal_start_commit, struct journal_s *journal)
+{
+	__u64 key = (__u64)journal, now = bpf_ktime_get_ns();
+
+	bpf_map_update_elem(&commits, &key, &now, BPF_ANY);
+	return 0;
+}
+
+SEC("tp_btf/jbd2_end_commit")
+int BPF_PROG(journal_end_commit, struct journal_s *journal, struct transaction_s *transaction)
+{
+	__u64 key = (__u64)journal, *begin = bpf_map_lookup_elem(&commits, &key);
+	struct wait_key wait = { .journal = key };
+	struct rec_commit *r;
+	__u32 *waiters;
+
+	if (!begin)
+		return 0;
+	wait.transaction = BPF_CORE_READ(transaction, t_tid);
+	waiters = bpf_map_lookup_elem(&waits, &wait);
+	r = rec_begin(REC_COMMIT, sizeof(*r), bpf_ktime_get_ns());
+	if (r) {
+		r->begin_ns = *begin;
+		r->dev = BPF_CORE_READ(journal, j_fs_dev, bd_dev);
+		r->transaction = wait.transaction;
+		r->waiters = waiters ? *waiters : 0;
+		r->how = 0;
+		bpf_ringbuf_submit(r, 0);
+	}
+	bpf_map_delete_elem(&waits, &wait);
+	bpf_map_delete_elem(&commits, &key);
+	return 0;
+}
+
+/* As ext4_fsync_journal() decides: a transaction of the inode that is not on disk yet. */
+SEC("tp_btf/ext4_sync_file_enter")
+int BPF_PROG(journal_sync_enter, struct file *file, int datasync)
+{
+	struct inode *inode = NULL;
+	struct ext4_inode_info *ei;
+	struct ext4_sb_info *sbi;
+	struct journal_s *journal;
+	struct wait_key wait = {};
+	__u32 one = 1, *n;
+
+	bpf_core_read(&inode, sizeof(inode), &file->f_inode);
+	ei = (void *)inode - bpf_core_field_offset(struct ext4_inode_info, vfs_inode);
+	sbi = (void *)BPF_CORE_READ(inode, i_sb, s_fs_info);
+	journal = BPF_CORE_READ(sbi, s_journal);
+	if (!journal)
+		return 0;
+	wait.journal = (__u64)journal;
+	wait.transaction = datasync ? BPF_CORE_READ(ei, i_datasync_tid) : BPF_CORE_READ(ei, i_sync_tid);
+	if ((__s32)(BPF_CORE_READ(journal, j_commit_sequence) - wait.transaction) >= 0)
+		return 0;
+	n = bpf_map_lookup_elem(&waits, &wait);
+	if (n)
+		__sync_fetch_and_add(n, 1);
+	else
+		bpf_map_update_elem(&waits, &wait, &one, BPF_ANY);
+	return 0;
+}
+
+char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * maps.bpf.h - what all programs share: the ring buffer, whom and where to watch,
+ * the files known so far.  Maps are weak, so that the objects link into one.
+ */
+#ifndef ACKTRAIL_MAPS_BPF_H
+#define ACKTRAIL_MAPS_BPF_H
+
+#include "compat.bpf.h"
+#include "record.h"
+
+#define S_IFMT_		0170000
+#define S_IFREG_	0100000
+#define S_IFSOCK_	0140000
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 16 << 20);	/* user space may change it */
+} ring __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, COUNT_NR);
+	__type(key, __u32);
+	__type(value, __u64);
+} counts __weak SEC(".maps");
+
+/* The brokers: tgid → 1. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 64);
+	__type(key, __u32);
+	__type(value, __u32);
+} targets __weak SEC(".maps");
+
+struct inode_key { __u64 ino; __u32 dev, pad; };
+
+/* The log directories. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, struct inode_key);
+	__type(value, __u32);
+} log_dirs __weak SEC(".maps");
+
+/* Topics asked for, padded with NUL; looked at only when filter_topics is set. */
+struct topic_key { char name[REC_NAME]; };
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, struct topic_key);
+	__type(value, __u32);
+} topics __weak SEC(".maps");
+
+#define FILE_WATCHED	1u	/* under a log directory */
+#define FILE_SEGMENT	2u	/* its name ends in .log */
+
+/*
+ * Files met so far, with the hashes of their names: a rename, or an inode number
+ * used again, shows as another hash, and the file is told to user space anew.
+ */
+struct known_file { __u64 name_hash, parent_hash; __u32 flags, pad; };
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct inode_key);
+	__type(value, struct known_file);
+} files __weak SEC(".maps");
+
+extern const volatile __u32 filter_topics;
+
+static __always_inline void count(__u32 what)
+{
+	__u64 *n = bpf_map_lookup_elem(&counts, &what);
+
+	if (n)
+		*n += 1;
+}
+
+/* A record, its header filled in; NULL and counted when the ring buffer is full. */
+static __always_inline void *rec_begin(__u32 kind, __u64 size, __u64 ns)
+{
+	struct rec *r = bpf_ringbuf_reserve(&ring, size, 0);
+	__u64 id = bpf_get_current_pid_tgid();
+
+	if (!r) {
+		count(COUNT_LOST + kind);
+		return NULL;
+	}
+	r->kind = kind;
+	r->pid = id >> 32;
+	r->tid = (__u32)id;
+	r->pad = 0;
+	r->ns = ns;
+	return r;
+}
+
+static __always_inline bool is_target(void)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	return bpf_map_lookup_elem(&targets, &tgid) != NULL;
+}
+
+static __always_inline struct file *file_of_fd(__u32 fd)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
+	struct file **slots, *file = NULL;
+
+	if (fd >= BPF_CORE_READ(fdt, max_fds))
+		return NULL;
+	slots = BPF_CORE_READ(fdt, fd);
+	bpf_probe_read_kernel(&file, sizeof(file), slots + fd);
+	return file;
+}
+
+static __always_inline void inode_key(struct inode_key *key, struct inode *inode)
+{
+	key->ino = BPF_CORE_READ(inode, i_ino);
+	key->dev = BPF_CORE_READ(inode, i_sb, s_dev);
+	key->pad = 0;
+}
+
+#define DENTRY_READ(dst, dentry, field) bpf_core_read(&(dst), sizeof(dst), &(dentry)->field)
+
+static __always_inline bool is_log_dir(struct dentry *dir)
+{
+	struct inode_key key;
+	struct inode *inode = NULL;
+
+	DENTRY_READ(inode, dir, d_inode);
+	if (!inode)
+		return false;
+	inode_key(&key, inode);
+	return bpf_map_lookup_elem(&log_dirs, &key) != NULL;
+}
+
+static __always_inline void read_name(char *to, struct dentry *dentry)
+{
+	const unsigned char *name = NULL;
+
+	DENTRY_READ(name, dentry, d_name.name);
+	if (bpf_probe_read_kernel_str(to, REC_NAME, name) < 0)
+		to[0] = 0;
+}
+
+/* Is "topic-0" of a topic that was asked for?  Key: a copy cut at its last dash. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct topic_key);
+} topic_scratch __weak SEC(".maps");
+
+static __noinline bool topic_wanted(struct dentry *dir)
+{
+	__u32 zero = 0, dash = 0;
+	struct topic_key *t = bpf_map_lookup_elem(&topic_scratch, &zero);
+
+	if (!t)
+		return false;
+	__builtin_memset(t, 0, sizeof(*t));
+	read_name(t->name, dir);
+	for (__u32 i = 0; i < REC_NAME; i++)
+		if (t->name[i] == '-')
+			dash = i;
+	for (__u32 i = 0; i < REC_NAME; i++)
+		if (i >= dash)
+			t->name[i] = 0;
+	return bpf_map_lookup_elem(&topics, t) != NULL;
+}
+
+/* The first meeting with a file: is it ours, and if so tell user space its name. */
+static __noinline __u32 file_meet(struct dentry *dentry, struct inode_key *key,
+				  struct known_file *known)
+{
+	struct dentry *parent = NULL, *above = NULL;
+	struct rec_file *r;
+	__u32 depth = 0, len = 0;
+	char end[4] = {};
+	const unsigned char *name = NULL;
+
+	known->flags = 0;
+	known->pad = 0;
+	DENTRY_READ(parent, dentry, d_parent);
+	DENTRY_READ(above, parent, d_parent);
+	if (is_log_dir(above))
+		depth = 1;
+	else if (!is_log_dir(parent))
+		goto out;
+	if (filter_topics && (!depth || !topic_wanted(parent)))
+		goto out;
+
+	known->flags = FILE_WATCHED;
+	DENTRY_READ(len, dentry, d_name.len);
+	DENTRY_READ(name, dentry, d_name.name);
+	if (depth && len > 4 && !bpf_probe_read_kernel(end, 4, name + len - 4) &&
+	    end[0] == '.' && end[1] == 'l' && end[2] == 'o' && end[3] == 'g')
+		known->flags |= FILE_SEGMENT;
+
+	r = rec_begin(REC_FILE, sizeof(*r), bpf_ktime_get_ns());
+	if (!r)
+		return known->flags;	/* not remembered: told at the next meeting */
+	r->ino = key->ino;
+	r->dev = key->dev;
+	r->dir = depth ? BPF_CORE_READ(above, d_inode, i_ino) : BPF_CORE_READ(parent, d_inode, i_ino);
+	r->depth = depth;
+	read_name(r->name, dentry);
+	read_name(r->parent, parent);
+	bpf_ringbuf_submit(r, 0);
+out:
+	/* Only now: whoever finds the file known comes later in the ring buffer. */
+	bpf_map_update_elem(&files, key, known, BPF_ANY);
+	return known->flags;
+}
+
+/* FILE_* of a regular file, its key filled in; 0 when it is not ours. */
+static __always_inline __u32 file_flags(struct file *file, struct inode_key *key)
+{
+	struct known_file now = {}, *known;
+	struct dentry *dentry = NULL, *parent = NULL;
+	struct inode *inode = NULL;
+
+	bpf_core_read(&inode, sizeof(inode), &file->f_inode);
+	if (!inode || (BPF_CORE_READ(inode, i_mode) & S_IFMT_) != S_IFREG_)
+		return 0;
+	bpf_core_read(&dentry, sizeof(dentry), &file->f_path.dentry);
+	DENTRY_READ(parent, dentry, d_parent);
+	inode_key(key, inode);
+	DENTRY_READ(now.name_hash, dentry, d_name.hash_len);
+	DENTRY_READ(now.parent_hash, parent, d_name.hash_len);
+	known = bpf_map_lookup_elem(&files, key);
+	if (known && known->name_hash == now.name_hash && known->parent_hash == now.parent_hash)
+		return known->flags;
+	return file_meet(dentry, key, &now);
+}
+
+/* The fixed part of a per-syscall tracepoint, the same since 2.6.32. */
+struct sys_enter { __u64 common; __u64 nr; __u64 args[6]; };
+struct sys_exit { __u64 common; __u64 nr; __s64 ret; };
+
+#endif

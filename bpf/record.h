@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * record.h - what the BPF programs hand to user space through the ring buffer.
+ * Both sides include this; times are bpf_ktime_get_ns() (CLOCK_MONOTONIC), dev
+ * is the kernel's dev_t (major << 20 | minor).
+ */
+#ifndef ACKTRAIL_RECORD_H
+#define ACKTRAIL_RECORD_H
+
+#define REC_NAME	256	/* longest name of a directory entry, with NUL */
+#define REC_BATCHES	16	/* batches looked at in one write or one request */
+#define REC_CLIENT	128	/* bytes kept of a client id */
+#define REC_HEADER	61	/* of a record batch, see kafka.h */
+
+enum rec_kind {
+	REC_FILE, REC_APPEND, REC_SYNC, REC_BLOCK, REC_COMMIT,
+	REC_TOPIC, REC_BATCH, REC_ARRIVAL, REC_ANSWER, REC_CONN_END,
+	REC_NR_KINDS
+};
+
+/* As in trail.h, which BPF cannot include beside vmlinux.h; events.c checks that they agree. */
+enum rec_call { REC_CALL_FSYNC, REC_CALL_FDATASYNC, REC_CALL_MSYNC, REC_CALL_SYNC_FILE_RANGE };
+enum rec_op { REC_OP_READ, REC_OP_WRITE, REC_OP_FLUSH, REC_OP_DISCARD, REC_OP_OTHER };
+#define REC_OP_PREFLUSH	(1u << 8)
+#define REC_OP_FUA		(2u << 8)
+#define REC_OP_SYNC		(4u << 8)
+#define REC_OP_META		(8u << 8)
+#define REC_OP_FLUSH_SEQ	(16u << 8)
+
+struct rec {
+	unsigned int kind, pid;
+	unsigned int tid, pad;
+	unsigned long long ns;
+};
+
+/* A file under a log directory, before the first record that speaks of it. */
+struct rec_file {
+	struct rec h;
+	unsigned long long ino, dir;	/* dir: inode of the log directory */
+	unsigned int dev, depth;	/* depth 1: in a partition's directory, 0: beside them */
+	char name[REC_NAME];
+	char parent[REC_NAME];
+};
+
+/* One record batch of one write. */
+struct rec_append {
+	struct rec h;
+	unsigned long long begin_ns, ino, pos;
+	long long ret;
+	unsigned int dev;
+	unsigned short index, more;	/* more: batches behind this one were not looked at */
+	unsigned char header[REC_HEADER];
+	unsigned char unread;		/* 1: the header could not be read */
+	unsigned char pad[2];
+};
+
+struct rec_sync {
+	struct rec h;
+	unsigned long long begin_ns, ino;
+	long long ret;
+	unsigned int dev, call;		/* enum rec_call */
+};
+
+struct rec_block {
+	struct rec h;
+	unsigned long long queue_ns, start_ns, insert_ns, issue_ns;
+	unsigned long long sector, ino;
+	unsigned int dev, bytes;
+	unsigned int op, queue_tid;	/* op: enum rec_op | REC_OP_* */
+	unsigned int error, bios;
+};
+
+struct rec_commit {
+	struct rec h;
+	unsigned long long begin_ns;
+	unsigned int dev, transaction;
+	unsigned int waiters, how;
+};
+
+/* The topic of the REC_BATCHes that follow on this connection. */
+struct rec_topic {
+	struct rec h;
+	unsigned int conn, by_id;	/* by_id: name holds the 16 bytes of a topic id */
+	char name[REC_NAME];
+};
+
+struct rec_batch {
+	struct rec h;
+	unsigned int conn, corr;
+	int partition;
+	unsigned short index, pad;
+	unsigned char header[REC_HEADER];
+	unsigned char pad2[3];
+};
+
+#define REC_ARRIVAL_MORE	1u	/* batches beyond REC_BATCHES */
+#define REC_ARRIVAL_UNPARSED	2u	/* a Produce that could not be read to its end */
+
+struct rec_arrival {
+	struct rec h;
+	unsigned long long arrived_ns, begin_ns;
+	unsigned char peer[16];		/* IPv6, or IPv4 mapped */
+	unsigned int conn, corr, size, flags;
+	unsigned short peer_port, local_port;
+	short api, version;
+	int timeout_ms;
+	short acks;
+	unsigned short batches;
+	unsigned int client_len, pad;
+	char client[REC_CLIENT];
+};
+
+struct rec_answer {
+	struct rec h;
+	unsigned long long begin_ns;
+	unsigned int conn, corr, size, pad;
+};
+
+struct rec_conn_end {
+	struct rec h;
+	unsigned long long drained_ns;
+	unsigned int conn, how;		/* enum at_conn_end */
+};
+
+/* What could not be done, counted per CPU; the index into the map "counts". */
+enum rec_count {
+	COUNT_LOST,				/* + enum rec_kind: no room in the ring buffer */
+	COUNT_HEADER_UNREAD = REC_NR_KINDS,	/* a batch header that could not be read */
+	COUNT_WRITE_ODD,			/* a write to a segment that does not start with a batch */
+	COUNT_REQUEST_ODD,			/* a Produce that could not be parsed to its end */
+	COUNT_CONN_ODD,				/* a connection given up: not Kafka's framing */
+	COUNT_BLOCK_STALE,			/* a request that was reused without being completed */
+	COUNT_TABLE_FULL,			/* a table had no room */
+	COUNT_NR
+};
+
+#endif
