@@ -21,6 +21,14 @@ int cmd_probe(int argc, char **argv)
 }
 #endif
 
+/* Asked by doctor.c. */
+extern const bool probe_built_in;
+#ifdef PROBE_BUILT_IN
+const bool probe_built_in = true;
+#else
+const bool probe_built_in = false;
+#endif
+
 /* In the order in which one meets them. */
 static const struct {
 	const char *name, *usage, *what;
@@ -63,12 +71,21 @@ static const struct {
 };
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
+/* printf() pads bytes; "…" has three and takes one column. */
+static int padded(const char *text, int columns)
+{
+	for (; *text; text++)
+		columns += ((unsigned char)*text & 0xc0) == 0x80;
+	return columns;
+}
+
 static void help(FILE *f)
 {
 	fputs("Usage: acktrail COMMAND …\n"
 	      "This batch was late, or expired: where was the time, and is the data in the log?\n\n", f);
 	for (size_t i = 0; i < NR_COMMANDS; i++)
-		fprintf(f, "  %-9s %-26s %s\n", commands[i].name, commands[i].usage, commands[i].what);
+		fprintf(f, "  %-9s %-*s %s\n", commands[i].name, padded(commands[i].usage, 31), commands[i].usage,
+			commands[i].what);
 	fputs("\n`acktrail COMMAND --help` tells more. A TRAIL is what one process left behind, or a\n"
 	      "directory of trails.\n"
 	      "Exit status: 0 done; 1 --fail-on met; 2 wrong usage; 3 done, but the evidence was\n"

@@ -140,6 +140,33 @@ enum presence window_process(const struct at_header *h)
 	return runs_in_some_namespace(&seen) ? PROCESS_THERE : PROCESS_GONE;
 }
 
+bool window_header_of(const char *file, struct at_header *h)
+{
+	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = pread(fd, h, sizeof(*h), 0);
+	close(fd);
+	if (n != sizeof(*h) || memcmp(h->magic, AT_MAGIC, sizeof(h->magic)) ||
+	    h->byte_order != AT_BYTE_ORDER || h->min_reader > AT_VERSION ||
+	    h->header_size < sizeof(*h))
+		return false;
+	h->boot_id[sizeof(h->boot_id) - 1] = h->host[sizeof(h->host) - 1] = 0;
+	h->comm[sizeof(h->comm) - 1] = h->writer[sizeof(h->writer) - 1] = 0;
+	h->cmdline[sizeof(h->cmdline) - 1] = 0;
+	return true;
+}
+
+bool window_header(const char *dir, struct at_header *h)
+{
+	char path[PATH_MAX];
+
+	return snprintf(path, sizeof(path), "%s/" AT_FILE_NAME, dir) < (int)sizeof(path) &&
+	       window_header_of(path, h);
+}
+
 /* ---- bringing a window home ---------------------------------------------- */
 
 static bool is_zero(const uint8_t *p, size_t n)

@@ -26,6 +26,12 @@ enum presence window_process(const struct at_header *h);
  */
 bool window_collect(const char *dir);
 
+/* The header of DIR/trail, if it is a trail of this version's layout; strings terminated. */
+bool window_header(const char *dir, struct at_header *h);
+
+/* The same of a file. */
+bool window_header_of(const char *file, struct at_header *h);
+
 /* Boot id of this host, "" unknown. */
 const char *window_boot_id(void);
 
