@@ -4,7 +4,6 @@
  * live window on tmpfs (pages of a disk file under writeback stall their writer),
  * and its move into the directory at the end.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

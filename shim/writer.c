@@ -3,7 +3,6 @@
  * writer.c - chunks, events and clocks of a trail.  The file's life (making the
  * directory and the window, moving it at the end) is in window.c.
  */
-#define _GNU_SOURCE
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -66,11 +65,23 @@ static struct at_chunk *chunk_take(struct at_writer *w, struct at_pen *pen,
 	return NULL;
 }
 
+bool at_writer_room(struct at_writer *w, struct at_pen *pen, enum at_ring ring, uint64_t ns,
+		    size_t bytes)
+{
+	struct at_chunk *c = pen->chunk[ring];
+
+	if (!w->base)
+		return false;
+	if (!c || sizeof(*c) + c->committed + bytes > w->header->chunk_size)
+		c = chunk_take(w, pen, ring, ns);
+	return c;
+}
+
 void *at_writer_begin(struct at_writer *w, struct at_pen *pen, enum at_ring ring,
 		      enum at_type type, uint64_t ns, size_t fields, const char *tail,
 		      size_t tail_len)
 {
-	struct at_chunk *c = pen->chunk[ring];
+	struct at_chunk *c;
 	struct at_event *ev;
 	size_t len, room;
 
@@ -80,13 +91,11 @@ void *at_writer_begin(struct at_writer *w, struct at_pen *pen, enum at_ring ring
 		tail_len = AT_STR_MAX;
 	len = sizeof(*ev) + fields + tail_len;
 	room = (len + 7) & ~(size_t)7;
-	if (!c || sizeof(*c) + c->committed + room > w->header->chunk_size) {
-		c = chunk_take(w, pen, ring, ns);
-		if (!c) {
-			__atomic_fetch_add(&w->account->lost[type], 1, __ATOMIC_RELAXED);
-			return NULL;
-		}
+	if (!at_writer_room(w, pen, ring, ns, room)) {
+		__atomic_fetch_add(&w->account->lost[type], 1, __ATOMIC_RELAXED);
+		return NULL;
 	}
+	c = pen->chunk[ring];
 	ev = (struct at_event *)((uint8_t *)(c + 1) + c->committed);
 	ev->type = (uint16_t)type;
 	ev->len = (uint16_t)len;

@@ -60,6 +60,14 @@ void at_writer_close(struct at_writer *w, enum at_state how);
 void at_writer_abandon(struct at_writer *w);
 
 /*
+ * See to it that the next `bytes` bytes of events land in one chunk, so that a name
+ * stands in the chunk of the event that uses it.  False when no chunk was free.
+ */
+bool at_writer_room(struct at_writer *w, struct at_pen *pen, enum at_ring ring, uint64_t ns,
+		    size_t bytes);
+#define AT_ROOM(fields, tail_len) (sizeof(struct at_event) + (fields) + (tail_len) + 7)
+
+/*
  * Reserve an event of `fields` bytes plus `tail` bytes of string; NULL when no
  * chunk was free (counted).  The event is not visible before at_writer_commit.
  * Returns the fields, zeroed; the tail stands right behind them.
@@ -83,8 +91,4 @@ static inline uint64_t at_now(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-/*
- * Count one event as lost or say how many bytes a mapping of the default sizes
- * needs: see writer.c.
- */
 #endif

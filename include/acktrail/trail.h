@@ -159,7 +159,8 @@ E(END, end, 3, "last act of the process", \
 	F(u32, how) F(s32, status), "")		/* enum at_state */ \
 /* --- shim: the library --------------------------------------------------- */ \
 E(INSTANCE, instance, 4, "rd_kafka_new returned", \
-	F(u64, message_timeout_ms) F(u64, socket_timeout_ms) F(u64, linger_us) \
+	F(u64, message_timeout_ms)		/* of the default topic conf */ \
+	F(u64, socket_timeout_ms) F(u64, linger_us) \
 	F(u32, inst) F(u32, role)		/* 0 producer, 1 consumer */ \
 	F(u32, lib_version)			/* rd_kafka_version() */ \
 	F(u32, max_in_flight) F(u32, queue_max_messages) F(u32, queue_max_kbytes) \
@@ -195,7 +196,7 @@ E(LIB_REQUEST, lib_request, 11, "on_request_sent", \
 /* --- shim: the wire ------------------------------------------------------ */ \
 E(CONN, conn, 16, "first Kafka bytes seen on a connection", \
 	F(u64, connect_ns)			/* connect() called */ \
-	F(u64, peer_hi) F(u64, peer_lo) F(u64, local_hi) F(u64, local_lo)	/* IPv6 or mapped IPv4, big endian bytes */ \
+	F(u64, peer_hi) F(u64, peer_lo) F(u64, local_hi) F(u64, local_lo)	/* IPv6 or mapped IPv4; hi holds the first 8 bytes, the first of them on top */ \
 	F(u32, conn) F(u32, inst) F(s32, broker) F(u32, fd) \
 	F(u32, peer_port) F(u32, local_port) F(u32, flags) F(u32, pad), "")	/* AT_CONN_* */ \
 E(CONN_END, conn_end, 17, "closed, or parsing given up", \

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * acks.c - acknowledgements and delivery callbacks, folded into batches.
+ *
+ * librdkafka acknowledges the messages of one response one after the other, on one
+ * thread, in the order of the records (rd_kafka_dr_msgq).  So a batch is one event
+ * that grows in place: per message a few loads and adds.
+ */
+#include <string.h>
+
+#include "shim.h"
+
+#define SLOW_NS 1000000000u	/* what took longer goes to the ring that lasts */
+
+static enum at_count category(rd_kafka_resp_err_t err)
+{
+	switch (err) {
+	case RD_KAFKA_RESP_ERR_NO_ERROR: return AT_ACKED;
+	case RD_KAFKA_RESP_ERR__MSG_TIMED_OUT: return AT_EXPIRED;
+	case RD_KAFKA_RESP_ERR__PURGE_QUEUE:
+	case RD_KAFKA_RESP_ERR__PURGE_INFLIGHT: return AT_PURGED;
+	default: return AT_FAILED;
+	}
+}
+
+static const struct topic *topic_of(const struct lib *lib, const rd_kafka_message_t *m)
+{
+	const char *name = m->rkt ? lib->rd_kafka_topic_name(m->rkt) : NULL;
+
+	return name ? topic_by_name(name, strlen(name)) : NULL;
+}
+
+/* When produce() took the message: librdkafka keeps it in us of CLOCK_MONOTONIC. */
+static uint64_t created_ns(const struct lib *lib, const rd_kafka_message_t *m, uint64_t now)
+{
+	int64_t latency_us = lib->rd_kafka_message_latency(m);
+
+	return latency_us >= 0 ? now - (uint64_t)latency_us * 1000 : 0;
+}
+
+static bool continues(const struct thread *t, const struct ev_acks *ev, const struct instance *in,
+		      const rd_kafka_message_t *m, uint32_t persisted)
+{
+	if (t->acks_break || !fold_open(t, &t->acks) || t->acks_rkt != m->rkt ||
+	    ev->inst != in->id || ev->partition != m->partition || ev->err != (int32_t)m->err ||
+	    ev->persisted != persisted)
+		return false;
+	/* Offsets mean something on success alone; implicit acks all say -1001. */
+	return m->err || m->offset == ev->last_offset + 1 ||
+	       (m->offset < 0 && m->offset == ev->last_offset);
+}
+
+static void begin_batch(struct thread *t, const struct instance *in, const rd_kafka_message_t *m,
+			uint32_t persisted, bool known)
+{
+	const struct lib *lib = in->lib;
+	const struct topic *topic = topic_of(lib, m);
+	uint64_t now = at_now(), created = known ? created_ns(lib, m, now) : now;
+	enum at_ring ring = m->err || now - created > SLOW_NS ? AT_LAST : AT_BULK;
+	rd_kafka_timestamp_type_t type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+	struct ev_acks *ev;
+
+	t->acks.ev = NULL;
+	t->acks_break = false;
+	ev = emit(t, ring, AT_EV_ACKS, now, sizeof(*ev), topic, NULL, 0);
+	if (!ev)
+		return;
+	ev->created_first_ns = ev->created_last_ns = created;
+	ev->last_ns = now;
+	ev->first_offset = ev->last_offset = m->offset;
+	ev->inst = in->id;
+	ev->topic = topic ? topic->id : 0;
+	ev->partition = m->partition;
+	ev->err = m->err;
+	ev->persisted = persisted;
+	ev->broker = known && lib->rd_kafka_message_broker_id ? lib->rd_kafka_message_broker_id(m) : -1;
+	ev->count = 1;
+	if (known)
+		ev->first_ts_ms = ev->last_ts_ms = lib->rd_kafka_message_timestamp(m, &type);
+	if (type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME)
+		ev->flags |= AT_ACKS_LOG_APPEND;
+	if (!m->err && m->offset == RD_KAFKA_OFFSET_INVALID)
+		ev->flags |= AT_ACKS_IMPLICIT;
+	if (t->acks_expect > 1)
+		ev->flags |= AT_ACKS_LAST_MS;	/* until the last one is seen */
+	emit_done(t, ring);
+	t->acks = (struct fold){ ev, t->pen.seq[ring], ring };
+	t->acks_rkt = m->rkt;
+}
+
+static void add_message(struct thread *t, struct ev_acks *ev, const struct lib *lib,
+			const rd_kafka_message_t *m, bool known)
+{
+	uint32_t count = ev->count + 1;
+
+	if (!m->err)
+		ev->last_offset = m->offset;
+	if (known) {
+		rd_kafka_timestamp_type_t type;
+
+		ev->last_ts_ms = lib->rd_kafka_message_timestamp(m, &type);
+		/*
+		 * A clock costs more than the rest of this function.  The wire told
+		 * how many messages the batch has; where it could not, look each time.
+		 */
+		if (!t->acks_expect || count == t->acks_expect) {
+			ev->last_ns = at_now();
+			ev->created_last_ns = created_ns(lib, m, ev->last_ns);
+			ev->flags &= ~AT_ACKS_LAST_MS;
+		}
+	}
+	__atomic_store_n(&ev->count, count, __ATOMIC_RELEASE);
+}
+
+rd_kafka_resp_err_t acks_on_acknowledgement(rd_kafka_t *rk, rd_kafka_message_t *m, void *arg)
+{
+	struct instance *in = arg;
+	struct thread *t = thread_enter();
+	uint32_t persisted = m->err ? 0 : RD_KAFKA_MSG_STATUS_PERSISTED;
+	bool known;
+
+	(void)rk;
+	if (!t)
+		return RD_KAFKA_RESP_ERR_NO_ERROR;
+	if (in->life == t->life) {
+		/*
+		 * In produce_batch() a failed partitioner acknowledges the app's own
+		 * array element, which no rd_kafka_message_* function may touch.
+		 */
+		known = !t->in_produce_batch && m->rkt;
+		t->acked++;
+		if (m->err && known && in->lib->rd_kafka_message_status)
+			persisted = in->lib->rd_kafka_message_status(m);
+		if (continues(t, t->acks.ev, in, m, persisted))
+			add_message(t, t->acks.ev, in->lib, m, known);
+		else
+			begin_batch(t, in, m, persisted, known);
+		instance_count(in, t->stripe, category(m->err), 1);
+	}
+	thread_leave(t);
+	return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+/* ---- the app's delivery callback ----------------------------------------- */
+
+static bool call_continues(const struct thread *t, const struct ev_callback *ev,
+			   const struct instance *in, const rd_kafka_message_t *m)
+{
+	return fold_open(t, &t->calls) && t->calls_rkt == m->rkt && ev->inst == in->id &&
+	       ev->partition == m->partition && ev->err == (int32_t)m->err &&
+	       (m->err || m->offset == ev->last_offset + 1 || m->offset < 0);
+}
+
+static void end_calls(struct thread *t, uint64_t now)
+{
+	struct ev_callback *ev = t->calls.ev;
+
+	if (fold_open(t, &t->calls))
+		ev->last_ns = now;
+	t->calls.ev = NULL;
+}
+
+static void begin_calls(struct thread *t, const struct instance *in, const rd_kafka_message_t *m,
+			uint32_t how)
+{
+	const struct topic *topic = topic_of(in->lib, m);
+	enum at_ring ring = m->err ? AT_LAST : AT_BULK;
+	uint64_t now = at_now();
+	struct ev_callback *ev;
+
+	end_calls(t, now);
+	ev = emit(t, ring, AT_EV_CALLBACK, now, sizeof(*ev), topic, NULL, 0);
+	if (!ev)
+		return;
+	ev->first_offset = ev->last_offset = m->offset;
+	ev->inst = in->id;
+	ev->topic = topic ? topic->id : 0;
+	ev->partition = m->partition;
+	ev->err = m->err;
+	ev->count = 1;
+	ev->how = how;
+	emit_done(t, ring);
+	t->calls = (struct fold){ ev, t->pen.seq[ring], ring };
+	t->calls_rkt = m->rkt;
+}
+
+void acks_dr_msg_cb(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
+{
+	struct instance *in = instance_of(rk);
+	struct thread *t;
+
+	if (!in)	/* between on_new and the end of destroy there always is one */
+		return;
+	t = thread_enter();
+	if (t && in->life == t->life) {
+		if (call_continues(t, t->calls.ev, in, m)) {
+			struct ev_callback *ev = t->calls.ev;
+
+			if (!m->err)
+				ev->last_offset = m->offset;
+			__atomic_store_n(&ev->count, ev->count + 1, __ATOMIC_RELEASE);
+		} else {
+			begin_calls(t, in, m, 0);
+		}
+		instance_count(in, t->stripe, AT_CALLED, 1);
+	}
+	if (t)
+		thread_leave(t);
+	in->dr_msg_cb(rk, m, opaque);
+}
+
+/* The old callback has no message: only that it ran is known. */
+void acks_dr_cb(rd_kafka_t *rk, void *payload, size_t len, rd_kafka_resp_err_t err, void *opaque,
+		void *msg_opaque)
+{
+	struct instance *in = instance_of(rk);
+	struct thread *t;
+
+	if (!in)
+		return;
+	t = thread_enter();
+	if (t && in->life == t->life)
+		instance_count(in, t->stripe, AT_CALLED, 1);
+	if (t)
+		thread_leave(t);
+	in->dr_cb(rk, payload, len, err, opaque, msg_opaque);
+}
+
+void acks_calls_end(void)
+{
+	struct thread *t = thread_enter();
+
+	if (!t)
+		return;
+	if (t->calls.ev)
+		end_calls(t, at_now());
+	thread_leave(t);
+}

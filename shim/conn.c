@@ -1,0 +1,510 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * conn.c - one connection of the app to a broker: what wire.c reads in its bytes,
+ * written into the trail.
+ *
+ * One thread may send while another receives, so the two directions share only
+ * the queue of requests in flight: one producer, one consumer, no lock.  A second
+ * sender (or receiver) at the same time would interleave bytes; the parser then
+ * steps aside for that connection.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include "shim.h"
+#include "wire.h"
+
+#define NR_INFLIGHT 4096u		/* unanswered requests that are remembered */
+#define NR_FREE 64
+#define SLOW_NS 1000000000u		/* answered later: restated in the ring that lasts */
+
+struct inflight {
+	uint64_t sent_ns;
+	uint32_t corr;
+	int16_t	 api, version;
+	uint16_t batches;
+	const struct topic *topic;	/* of the batch below */
+	struct ev_batch batch;		/* the first; librdkafka sends one */
+};
+
+struct conn {
+	uint32_t id;
+	uint32_t life;
+	int	 fd;
+	bool	 tls, closed;
+	uint8_t	 sending, receiving;	/* guards: 1 while a thread is inside */
+	uint32_t inst;
+	int32_t	 broker;
+	uint64_t connect_ns;
+	uint64_t unparsed;		/* bytes that passed a parser which is off */
+	struct wire_requests out;
+	struct wire_responses in;
+	const struct topic *last_topic;	/* most requests name the same one again */
+	struct ev_batch first;		/* of the request that is being sent */
+	const struct topic *first_topic;
+	struct inflight answered;	/* the request whose response is being read */
+	uint32_t head, tail;		/* of the queue: tail is the sender's, head the receiver's */
+	struct inflight queue[NR_INFLIGHT];
+};
+
+/* One call's bytes on their way through a parser. */
+struct pass { struct conn *c; struct thread *t; };
+
+static uint32_t conn_ids;
+static struct conn *spare[NR_FREE];	/* closed connections to use again */
+
+/* ---- birth --------------------------------------------------------------- */
+
+static struct conn *take_spare(void)
+{
+	for (unsigned i = 0; i < NR_FREE; i++) {
+		struct conn *c = __atomic_exchange_n(&spare[i], NULL, __ATOMIC_ACQ_REL);
+
+		if (c)
+			return c;
+	}
+	return NULL;
+}
+
+static void put_spare(struct conn *c)
+{
+	for (unsigned i = 0; i < NR_FREE; i++) {
+		struct conn *none = NULL;
+
+		if (__atomic_compare_exchange_n(&spare[i], &none, c, false, __ATOMIC_ACQ_REL,
+						__ATOMIC_RELAXED))
+			return;
+	}
+	munmap(c, sizeof(*c));
+}
+
+struct conn *conn_new(int fd, uint64_t connect_ns)
+{
+	struct conn *c = take_spare();
+
+	if (!c) {
+		c = mmap(NULL, sizeof(*c), PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		if (c == MAP_FAILED)
+			return NULL;
+	}
+	memset(c, 0, offsetof(struct conn, queue));
+	c->fd = fd;
+	c->connect_ns = connect_ns;
+	c->broker = -1;
+	wire_requests_init(&c->out);
+	wire_responses_init(&c->in);
+	return c;
+}
+
+/* Before its first Kafka bytes a connection belongs to no life yet. */
+bool conn_usable(const struct conn *c)
+{
+	return !c->id || c->life == live_number();
+}
+
+uint32_t conn_id(const struct conn *c)
+{
+	return c->id;
+}
+
+bool conn_parsed(const struct conn *c)
+{
+	return c->id && !c->tls && !c->out.p.off;
+}
+
+static void address(const struct sockaddr_storage *sa, uint64_t *hi, uint64_t *lo, uint32_t *port)
+{
+	uint8_t bytes[16] = { [10] = 0xff, [11] = 0xff };	/* IPv4 mapped */
+
+	if (sa->ss_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const void *)sa;
+
+		memcpy(bytes, &in6->sin6_addr, 16);
+		*port = ntohs(in6->sin6_port);
+	} else if (sa->ss_family == AF_INET) {
+		const struct sockaddr_in *in4 = (const void *)sa;
+
+		memcpy(bytes + 12, &in4->sin_addr, 4);
+		*port = ntohs(in4->sin_port);
+	} else {
+		return;
+	}
+	*hi = kafka_be64(bytes);
+	*lo = kafka_be64(bytes + 8);
+}
+
+static void write_conn(struct thread *t, const struct conn *c)
+{
+	struct ev_conn *ev = emit(t, AT_LAST, AT_EV_CONN, at_now(), sizeof(*ev), NULL, NULL, 0);
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+
+	if (!ev)
+		return;
+	if (!getpeername(c->fd, (struct sockaddr *)&sa, &len))
+		address(&sa, &ev->peer_hi, &ev->peer_lo, &ev->peer_port);
+	len = sizeof(sa);
+	if (!getsockname(c->fd, (struct sockaddr *)&sa, &len))
+		address(&sa, &ev->local_hi, &ev->local_lo, &ev->local_port);
+	ev->connect_ns = c->connect_ns;
+	ev->conn = c->id;
+	ev->inst = c->inst;
+	ev->broker = c->broker;
+	ev->fd = (uint32_t)c->fd;
+	if (c->tls)
+		ev->flags |= AT_CONN_TLS;
+	emit_done(t, AT_LAST);
+}
+
+static void begin(struct thread *t, struct conn *c)
+{
+	c->id = __atomic_add_fetch(&conn_ids, 1, __ATOMIC_RELAXED);
+	c->life = t->life;
+	write_conn(t, c);
+}
+
+void conn_identify(struct thread *t, struct conn *c, uint32_t inst, int32_t broker)
+{
+	if (!conn_usable(c) || (c->id && c->inst == inst && c->broker == broker))
+		return;
+	c->inst = inst;
+	c->broker = broker;
+	if (c->id)
+		write_conn(t, c);
+	else
+		begin(t, c);
+}
+
+/*
+ * A whole request is the first evidence of Kafka where librdkafka itself is not
+ * seen (linked statically, or another client): the trail is opened here.
+ */
+static bool ready(struct pass *p)
+{
+	if (!p->t && live_open())
+		p->t = thread_enter();
+	if (!p->t)
+		return false;
+	if (!p->c->id)
+		begin(p->t, p->c);
+	return true;
+}
+
+/* ---- topics -------------------------------------------------------------- */
+
+static const struct topic *topic_of(struct conn *c, const struct wire_name *name)
+{
+	const struct topic *last = c->last_topic;
+
+	if (name->is_id)
+		return topic_by_uuid((const uint8_t *)name->text);
+	if (last && last->len == name->len && !memcmp(last->name, name->text, name->len))
+		return last;
+	return c->last_topic = topic_by_name(name->text, name->len);
+}
+
+/* ---- requests ------------------------------------------------------------ */
+
+static void write_batch(struct thread *t, enum at_ring ring, const struct ev_batch *batch,
+			const struct topic *topic, uint64_t ns, uint16_t flags)
+{
+	struct ev_batch *ev = emit(t, ring, AT_EV_BATCH, ns, sizeof(*ev), topic, NULL, 0);
+
+	if (!ev)
+		return;
+	*ev = *batch;
+	ev->flags |= flags;
+	emit_done(t, ring);
+}
+
+static void on_batch(void *ctx, const struct wire_request *rq, const struct wire_name *name,
+		     const struct wire_batch *b)
+{
+	struct pass *p = ctx;
+	struct conn *c = p->c;
+	const struct topic *topic = topic_of(c, name);
+	struct ev_batch batch = {
+		.begin_ns = b->begin_ns, .corr = rq->corr,
+		.topic = topic ? topic->id : 0, .partition = b->partition,
+		.bytes = b->id.bytes, .index = b->index, .producer_id = -1, .base_sequence = -1,
+		.epoch = -1,
+	};
+
+	if (!ready(p))
+		return;
+	batch.conn = c->id;
+	if (b->old_format) {
+		batch.flags = AT_BATCH_OLD_FORMAT;
+	} else {
+		batch.first_ts_ms = b->id.first_ts_ms;
+		batch.max_ts_ms = b->id.max_ts_ms;
+		batch.producer_id = b->id.producer_id;
+		batch.base_offset = b->id.base_offset;
+		batch.crc = b->id.crc;
+		batch.count = b->id.count;
+		batch.base_sequence = b->id.base_sequence;
+		batch.epoch = b->id.epoch;
+		batch.attributes = b->id.attributes;
+	}
+	write_batch(p->t, AT_BULK, &batch, topic, b->end_ns, 0);
+	if (!b->index) {
+		c->first = batch;
+		c->first_topic = topic;
+	}
+}
+
+/* acks=0 is never answered. */
+static void enqueue(struct conn *c, const struct wire_request *rq)
+{
+	uint32_t tail = c->tail;
+	struct inflight *f = &c->queue[tail % NR_INFLIGHT];
+
+	if (rq->api == KAFKA_PRODUCE && rq->batches && !rq->acks)
+		return;
+	if (tail - __atomic_load_n(&c->head, __ATOMIC_ACQUIRE) >= NR_INFLIGHT) {
+		live_skip();		/* its response will come as unmatched */
+		return;
+	}
+	f->sent_ns = rq->end_ns;
+	f->corr = rq->corr;
+	f->api = rq->api;
+	f->version = rq->version;
+	f->batches = rq->batches;
+	if (rq->batches) {
+		f->batch = c->first;
+		f->topic = c->first_topic;
+	}
+	__atomic_store_n(&c->tail, tail + 1, __ATOMIC_RELEASE);
+}
+
+static void on_request(void *ctx, const struct wire_request *rq)
+{
+	struct pass *p = ctx;
+	struct conn *c = p->c;
+	struct ev_request *ev;
+
+	if (!ready(p))
+		return;
+	ev = emit(p->t, AT_BULK, AT_EV_REQUEST, rq->end_ns, sizeof(*ev), NULL, rq->client,
+		  rq->client_len);
+	if (ev) {
+		ev->begin_ns = rq->begin_ns;
+		ev->conn = c->id;
+		ev->corr = rq->corr;
+		ev->size = rq->size;
+		ev->api = rq->api;
+		ev->version = rq->version;
+		ev->timeout_ms = rq->timeout_ms;
+		ev->acks = rq->acks;
+		ev->batches = rq->batches;
+		emit_done(p->t, AT_BULK);
+	}
+	enqueue(c, rq);
+}
+
+static const struct wire_request_ops request_ops = { .batch = on_batch, .request = on_request };
+
+/* ---- responses ----------------------------------------------------------- */
+
+/*
+ * A broker answers in order, so what stands before corr in the queue will not be
+ * answered any more.  A corr that is not there leaves the queue alone.
+ */
+static bool on_match(void *ctx, uint32_t corr, int16_t *api, int16_t *version)
+{
+	struct conn *c = ((struct pass *)ctx)->c;
+	uint32_t tail = __atomic_load_n(&c->tail, __ATOMIC_ACQUIRE);
+
+	for (uint32_t i = c->head; i != tail; i++) {
+		const struct inflight *f = &c->queue[i % NR_INFLIGHT];
+
+		if (f->corr != corr)
+			continue;
+		c->answered = *f;
+		*api = f->api;
+		*version = f->version;
+		__atomic_store_n(&c->head, i + 1, __ATOMIC_RELEASE);
+		return true;
+	}
+	memset(&c->answered, 0, sizeof(c->answered));
+	return false;
+}
+
+static enum at_ring ring_of(const struct conn *c, const struct wire_response *rs, uint64_t now)
+{
+	return rs->error || now - c->answered.sent_ns > SLOW_NS ? AT_LAST : AT_BULK;
+}
+
+static void on_reply(void *ctx, const struct wire_response *rs, const struct wire_name *name,
+		     const struct wire_reply *r)
+{
+	struct pass *p = ctx;
+	struct conn *c = p->c;
+	uint64_t now = c->in.p.field_ns;
+	enum at_ring ring = ring_of(c, rs, now);
+	const struct topic *topic = topic_of(c, name);
+	struct ev_reply *ev;
+
+	if (ring == AT_LAST && !r->index && c->answered.batches)
+		write_batch(p->t, AT_LAST, &c->answered.batch, c->answered.topic,
+			    c->answered.sent_ns, AT_BATCH_RESTATED);
+	ev = emit(p->t, ring, AT_EV_REPLY, now, sizeof(*ev), topic, NULL, 0);
+	if (ev) {
+		ev->conn = c->id;
+		ev->corr = rs->corr;
+		ev->topic = topic ? topic->id : 0;
+		ev->partition = r->partition;
+		ev->base_offset = r->base_offset;
+		ev->log_append_ms = r->log_append_ms;
+		ev->error = r->error;
+		ev->index = r->index;
+		emit_done(p->t, ring);
+	}
+	/* The acknowledgements that follow on this thread belong to this batch. */
+	p->t->acks_expect = c->answered.batches == 1 ? c->answered.batch.count : 0;
+}
+
+static void on_response(void *ctx, const struct wire_response *rs)
+{
+	struct pass *p = ctx;
+	struct conn *c = p->c;
+	enum at_ring ring = rs->matched ? ring_of(c, rs, rs->end_ns) : AT_BULK;
+	struct ev_response *ev = emit(p->t, ring, AT_EV_RESPONSE, rs->end_ns, sizeof(*ev), NULL,
+				      NULL, 0);
+
+	if (!ev)
+		return;
+	ev->sent_ns = c->answered.sent_ns;
+	ev->conn = c->id;
+	ev->corr = rs->corr;
+	ev->size = rs->size;
+	ev->api = rs->api;
+	ev->version = rs->version;
+	ev->throttle_ms = rs->throttle_ms;
+	ev->error = rs->error;
+	if (!rs->matched)
+		ev->flags |= AT_RESP_UNMATCHED;
+	emit_done(p->t, ring);
+}
+
+static const struct wire_response_ops response_ops = {
+	.match = on_match, .reply = on_reply, .response = on_response,
+};
+
+/* ---- bytes --------------------------------------------------------------- */
+
+static bool enter(uint8_t *guard, struct conn *c)
+{
+	if (!c->closed && !__atomic_exchange_n(guard, 1, __ATOMIC_ACQUIRE))
+		return true;
+	if (!c->closed) {
+		c->out.p.off = c->in.p.off = WIRE_BROKEN;	/* bytes are lost to us now */
+		live_skip();
+	}
+	return false;
+}
+
+static void leave(uint8_t *guard)
+{
+	__atomic_store_n(guard, 0, __ATOMIC_RELEASE);
+}
+
+static void given_up(struct thread *t, struct conn *c, enum at_conn_end how)
+{
+	struct ev_conn_end *ev = emit(t, AT_LAST, AT_EV_CONN_END, at_now(), sizeof(*ev), NULL, NULL, 0);
+
+	if (!ev)
+		return;
+	ev->conn = c->id;
+	ev->how = how;
+	ev->inflight = c->tail - c->head;
+	emit_done(t, AT_LAST);
+}
+
+void conn_sent(struct conn *c, const void *bytes, size_t len, uint64_t now_ns)
+{
+	struct pass p = { .c = c };
+
+	if (c->out.p.off || !enter(&c->sending, c)) {
+		c->unparsed += len;
+		return;
+	}
+	p.t = thread_enter();
+	wire_feed_requests(&c->out, bytes, len, now_ns, &request_ops, &p);
+	if (c->out.p.off == WIRE_TLS) {
+		c->tls = true;
+		c->in.p.off = WIRE_TLS;
+	} else if (c->out.p.off && c->id && p.t) {
+		given_up(p.t, c, AT_END_PARSER_OFF);
+	}
+	if (p.t)
+		thread_leave(p.t);
+	leave(&c->sending);
+}
+
+void conn_received(struct conn *c, const void *bytes, size_t len, uint64_t now_ns)
+{
+	struct pass p = { .c = c, .t = thread_enter() };
+
+	if (!p.t)
+		return;
+	p.t->acks_break = true;
+	p.t->acks_expect = 0;
+	if (c->in.p.off || !c->id || !enter(&c->receiving, c)) {
+		c->unparsed += len;
+	} else {
+		wire_feed_responses(&c->in, bytes, len, now_ns, &response_ops, &p);
+		if (c->in.p.off)
+			given_up(p.t, c, AT_END_PARSER_OFF);
+		leave(&c->receiving);
+	}
+	thread_leave(p.t);
+}
+
+bool conn_is_other(const struct conn *c)
+{
+	return c->out.p.off == WIRE_NOT_KAFKA;
+}
+
+/* ---- death --------------------------------------------------------------- */
+
+void conn_closed(struct conn *c, enum at_conn_end how, int err)
+{
+	struct ev_conn_end *ev;
+	struct thread *t;
+
+	c->closed = true;
+	if (__atomic_exchange_n(&c->sending, 1, __ATOMIC_ACQUIRE) ||
+	    __atomic_exchange_n(&c->receiving, 1, __ATOMIC_ACQUIRE)) {
+		live_skip();		/* another thread is inside: leave it its memory */
+		return;
+	}
+	t = thread_enter();
+	if (t && c->id && c->life == t->life) {
+		/* What stays unanswered must not be recycled with the healthy. */
+		for (uint32_t i = c->head; i != c->tail; i++) {
+			const struct inflight *f = &c->queue[i % NR_INFLIGHT];
+
+			if (f->batches)
+				write_batch(t, AT_LAST, &f->batch, f->topic, f->sent_ns,
+					    AT_BATCH_RESTATED | AT_BATCH_OPEN);
+		}
+		ev = emit(t, AT_LAST, AT_EV_CONN_END, at_now(), sizeof(*ev), NULL, NULL, 0);
+		if (ev) {
+			ev->conn = c->id;
+			ev->how = c->tls ? AT_END_TLS : how;
+			ev->err = err;
+			ev->inflight = c->tail - c->head;
+			ev->unparsed = c->unparsed;
+			emit_done(t, AT_LAST);
+		}
+	}
+	if (t)
+		thread_leave(t);
+	put_spare(c);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* lib.h - one copy of librdkafka in this process, and its client instances. */
+#ifndef ACKTRAIL_LIB_H
+#define ACKTRAIL_LIB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <librdkafka/rdkafka.h>
+#include <acktrail/trail.h>
+
+struct thread;
+
+/*
+ * The functions of librdkafka that the shim calls, with the version that brought
+ * them.  N: needed, else that copy is left alone; O: optional.
+ */
+#define LIB_FUNCTIONS(N, O) \
+	N(rd_kafka_new) N(rd_kafka_conf_new) N(rd_kafka_conf_destroy) N(rd_kafka_conf_get) \
+	N(rd_kafka_destroy) N(rd_kafka_version) N(rd_kafka_name) N(rd_kafka_topic_name) \
+	N(rd_kafka_produce) N(rd_kafka_produce_batch) N(rd_kafka_poll) N(rd_kafka_flush) \
+	N(rd_kafka_last_error) N(rd_kafka_message_timestamp) \
+	N(rd_kafka_conf_set_dr_cb) N(rd_kafka_conf_set_dr_msg_cb) \
+	N(rd_kafka_conf_interceptor_add_on_new)		/* 0.11.0 */ \
+	N(rd_kafka_interceptor_add_on_send) \
+	N(rd_kafka_interceptor_add_on_acknowledgement) \
+	N(rd_kafka_message_latency)			/* 0.11.0 */ \
+	O(rd_kafka_interceptor_add_on_request_sent)	/* 0.11.4 */ \
+	O(rd_kafka_interceptor_add_on_thread_exit)	/* 1.2.0 */ \
+	O(rd_kafka_interceptor_add_on_response_received) /* 1.6.1 */ \
+	O(rd_kafka_interceptor_add_on_broker_state_change) /* 2.0.0 */ \
+	O(rd_kafka_message_status)			/* 1.0.0 */ \
+	O(rd_kafka_message_broker_id)			/* 1.5.0 */ \
+	O(rd_kafka_destroy_flags)			/* 1.0.0 */ \
+	O(rd_kafka_producev)				/* 0.11.4 */ \
+	O(rd_kafka_produceva)				/* 1.6.0 */ \
+	O(rd_kafka_error_code) O(rd_kafka_error_destroy)
+
+struct lib {
+	const void *dynamic;		/* identifies the copy; NULL: free slot */
+#define LIB_POINTER(name) __typeof__(&name) name;
+	LIB_FUNCTIONS(LIB_POINTER, LIB_POINTER)
+#undef LIB_POINTER
+	int	 version;
+	bool	 usable;		/* has everything that is needed */
+};
+
+struct instance {
+	rd_kafka_t *rk;			/* NULL before rd_kafka_new returned and after destroy */
+	struct lib *lib;
+	uint32_t id;			/* from 1 */
+	uint32_t life;			/* live_number() at birth */
+	uint32_t role;			/* 0 producer, 1 consumer; a plugin is not told: 0 */
+	struct at_cell *cells;		/* AT_NR_STRIPES of them */
+	void (*dr_msg_cb)(rd_kafka_t *, const rd_kafka_message_t *, void *);
+	void (*dr_cb)(rd_kafka_t *, void *, size_t, rd_kafka_resp_err_t, void *, void *);
+	const rd_kafka_conf_t *failed_conf;	/* a conf that rd_kafka_new gave back */
+};
+
+/* The copy that code at `caller` uses; NULL when there is none. */
+struct lib *lib_of(const void *caller);
+/* The live instance behind rk; NULL unknown. */
+struct instance *instance_of(const rd_kafka_t *rk);
+
+static inline void instance_count(struct instance *in, uint32_t stripe, enum at_count what,
+				  uint64_t n)
+{
+	__atomic_fetch_add(&in->cells[stripe].n[what], n, __ATOMIC_RELAXED);
+}
+
+/* Handed over by symbols.c; caller is the return address into the app. */
+rd_kafka_t *lib_new(const void *caller, rd_kafka_type_t type, rd_kafka_conf_t *conf, char *errstr,
+		    size_t size);
+void lib_conf_destroy(const void *caller, rd_kafka_conf_t *conf);
+void lib_destroy(const void *caller, rd_kafka_t *rk);
+void lib_destroy_flags(const void *caller, rd_kafka_t *rk, int flags);
+int lib_poll(const void *caller, rd_kafka_t *rk, int timeout_ms);
+rd_kafka_resp_err_t lib_flush(const void *caller, rd_kafka_t *rk, int timeout_ms);
+rd_kafka_resp_err_t lib_plugin_init(const void *caller, rd_kafka_conf_t *conf);
+
+/* acks.c */
+rd_kafka_resp_err_t acks_on_acknowledgement(rd_kafka_t *rk, rd_kafka_message_t *m, void *in);
+void acks_dr_msg_cb(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque);
+void acks_dr_cb(rd_kafka_t *rk, void *payload, size_t len, rd_kafka_resp_err_t err, void *opaque,
+		void *msg_opaque);
+void acks_calls_end(void);	/* poll returned: the callbacks of this thread are over */
+
+/* produce.c */
+rd_kafka_resp_err_t produce_on_send(rd_kafka_t *rk, rd_kafka_message_t *m, void *in);
+int produce_produce(const void *caller, rd_kafka_topic_t *rkt, int32_t partition, int flags,
+		    void *payload, size_t len, const void *key, size_t keylen, void *opaque);
+int produce_batch(const void *caller, rd_kafka_topic_t *rkt, int32_t partition, int flags,
+		  rd_kafka_message_t *messages, int nr);
+rd_kafka_error_t *produce_va(const void *caller, rd_kafka_t *rk, const rd_kafka_vu_t *vus,
+			     size_t nr);
+/* Where a call of rd_kafka_producev(rk, …) goes: ours, or the real one untouched. */
+void *produce_v_target(rd_kafka_t *rk, const void *caller) __asm__("acktrail_producev_target");
+
+#endif

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * live.c - whether this process is being witnessed.
+ *
+ * What must not survive a fork stands on one page that the kernel wipes in the
+ * child (MADV_WIPEONFORK, Linux 4.14, commit d2cd9ede6e19), so a child, however it
+ * was made, starts as a process that nobody watches, and opens a trail of its own
+ * when it shows Kafka.  A vfork child shares its parent's memory and is the parent.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "shim.h"
+
+#define DEFAULT_MAX_MB 64
+#define MAX_MAX_MB 4096
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+enum stage { UNOPENED, OPENING, OPEN, FAILED };
+
+struct live {
+	uint32_t stage;			/* enum stage */
+	uint32_t number;
+	struct at_writer *writer;	/* set once OPEN */
+};
+
+static struct live *live;		/* NULL: the shim is off for good */
+static struct at_writer the_writer;	/* of the process that opened it */
+static uint32_t lives;			/* numbers given; copied by fork, so still rising */
+static char out_dir[3072];		/* ACKTRAIL_OUT, or the parent's trail after a fork */
+static uint64_t max_bytes;
+static bool verbose;
+
+/* The only words that the shim ever prints, one line at most unless asked. */
+static void say(const char *what, const char *detail)
+{
+	char line[1024];
+	int n = snprintf(line, sizeof(line), "acktrail: %s%s%s\n", what, detail ? ": " : "",
+			 detail ? detail : "");
+
+	if (n > (int)sizeof(line) - 1)
+		n = sizeof(line) - 1;
+	if (syscall(SYS_write, 2, line, n) < 0)
+		return;
+}
+
+static uint64_t megabytes(const char *text)
+{
+	uint64_t n = 0;
+
+	for (; text && *text >= '0' && *text <= '9' && n < MAX_MAX_MB; text++)
+		n = n * 10 + (uint64_t)(*text - '0');
+	return n ? (n < MAX_MAX_MB ? n : MAX_MAX_MB) : DEFAULT_MAX_MB;
+}
+
+__attribute__((constructor)) static void live_init(void)
+{
+	const char *mode = secure_getenv("ACKTRAIL"), *out = secure_getenv("ACKTRAIL_OUT");
+	const char *loud = secure_getenv("ACKTRAIL_VERBOSE");
+	int saved = errno;
+	void *page;
+
+	if (live || (mode && !strcmp(mode, "off")))
+		return;
+	page = mmap(NULL, AT_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (page != MAP_FAILED && !madvise(page, AT_PAGE, MADV_WIPEONFORK)) {
+		max_bytes = megabytes(secure_getenv("ACKTRAIL_MAX_MB")) << 20;
+		verbose = loud && *loud && strcmp(loud, "0");
+		if (out && strlen(out) < sizeof(out_dir))
+			strcpy(out_dir, out);
+		else if (out)
+			say("nothing is witnessed, ACKTRAIL_OUT is too long", NULL);
+		if (!out || *out_dir)
+			live = page;
+	}
+	errno = saved;
+}
+
+bool live_off(void)
+{
+	return !live || __atomic_load_n(&live->stage, __ATOMIC_RELAXED) == FAILED;
+}
+
+uint32_t live_number(void)
+{
+	return live ? live->number : 0;
+}
+
+struct at_writer *live_writer(void)
+{
+	return live ? __atomic_load_n(&live->writer, __ATOMIC_ACQUIRE) : NULL;
+}
+
+/* After a fork the parent's mapping is still there; it is not ours to write. */
+static void drop_parents(void)
+{
+	if (!the_writer.base)
+		return;
+	if (!*out_dir || strcmp(out_dir, the_writer.dir))
+		snprintf(out_dir, sizeof(out_dir), "%.3000s", the_writer.dir);
+	at_writer_abandon(&the_writer);
+}
+
+struct at_writer *live_open(void)
+{
+	struct at_writer_conf conf = { .kind = AT_KIND_SHIM, .max_bytes = max_bytes };
+	uint32_t want = UNOPENED;
+	char why[512];
+	int saved = errno;
+
+	if (!live)
+		return NULL;
+	if (!__atomic_compare_exchange_n(&live->stage, &want, OPENING, false, __ATOMIC_ACQ_REL,
+					 __ATOMIC_ACQUIRE))
+		return live_writer();	/* open, or another thread is at it */
+	drop_parents();
+	conf.dir = *out_dir ? out_dir : NULL;
+	if (at_writer_open(&the_writer, &conf, why, sizeof(why))) {
+		__atomic_store_n(&live->stage, FAILED, __ATOMIC_RELEASE);
+		say("nothing is witnessed", why);
+	} else {
+		live->number = ++lives;
+		__atomic_store_n(&live->writer, &the_writer, __ATOMIC_RELEASE);
+		__atomic_store_n(&live->stage, OPEN, __ATOMIC_RELEASE);
+		if (verbose)
+			say("witnessing", the_writer.dir);
+	}
+	errno = saved;
+	return live_writer();
+}
+
+void live_skip(void)
+{
+	struct at_writer *w = live_writer();
+
+	if (w)
+		__atomic_fetch_add(&w->account->skipped, 1, __ATOMIC_RELAXED);
+}
+
+/* exit(): other threads may still run, so the mapping stays (writer's window.c). */
+__attribute__((destructor)) static void live_exit(void)
+{
+	struct at_writer *w = live_writer();
+	struct thread *t;
+	int saved = errno;
+
+	if (!w)
+		return;
+	t = thread_enter();
+	if (t) {
+		struct ev_end *ev = emit(t, AT_LAST, AT_EV_END, at_now(), sizeof(*ev), NULL, NULL, 0);
+
+		if (ev) {
+			ev->how = AT_EXITED;
+			emit_done(t, AT_LAST);
+		}
+		thread_leave(t);
+	}
+	__atomic_store_n(&live->writer, NULL, __ATOMIC_RELEASE);
+	at_writer_close(w, AT_EXITED);
+	errno = saved;
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * shim.h - what the rooms of the shim share.
+ *
+ *	symbols.c	every exported symbol, handed over to:
+ *	find.c		the real function behind a wrapped one
+ *	live.c		on, off, fork and exit; the one writer of this process
+ *	thread.c	per-thread state
+ *	names.c		topic names and ids
+ *	lib.c		librdkafka: instances and interceptors
+ *	acks.c		acknowledgements and delivery callbacks, folded into batches
+ *	produce.c	produce calls that waited or were refused
+ *	sock.c		which descriptors are watched; libc's calls on them
+ *	conn.c		one Kafka connection: wire.c's findings into the trail
+ *
+ * Rule of every wrapper: call the real function, keep its result and errno, and
+ * witness only what is certain.  No lock, allocation or system call on the way.
+ */
+#ifndef ACKTRAIL_SHIM_H
+#define ACKTRAIL_SHIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <acktrail/kafka.h>
+#include "writer.h"
+
+#define likely(x)	__builtin_expect(!!(x), 1)
+#define unlikely(x)	__builtin_expect(!!(x), 0)
+
+/* ---- find.c -------------------------------------------------------------- */
+
+/* An object in memory that may hold symbols; base 0 and dynamic NULL: none. */
+struct object { uintptr_t base; const void *dynamic; };
+
+/* The function that a call of `name` would have reached without the shim. */
+void *find_next(const char *name);
+/* The object whose `name` the code at `caller` would have reached. */
+struct object find_provider(const void *caller, const char *name);
+void *find_in(struct object obj, const char *name);
+
+/* ---- live.c -------------------------------------------------------------- */
+
+/* Number of this life of the process: changes with fork, 0 before any evidence. */
+uint32_t live_number(void);
+/* The writer, or NULL while nothing is witnessed. */
+struct at_writer *live_writer(void);
+/* First evidence of Kafka: open the trail; NULL when there is none to be had. */
+struct at_writer *live_open(void);
+/* ACKTRAIL=off or a failure: wrappers pass everything through. */
+bool live_off(void);
+void live_skip(void);		/* one more situation stepped aside from */
+
+/* ---- names.c ------------------------------------------------------------- */
+
+struct topic { uint64_t uuid_hi, uuid_lo; uint32_t id; uint16_t len; char name[KAFKA_TOPIC_MAX + 1]; };
+
+/* Never freed; NULL when the table is full.  Any thread. */
+const struct topic *topic_by_name(const char *name, size_t len);
+const struct topic *topic_by_uuid(const uint8_t uuid[16]);
+
+/* ---- thread.c ------------------------------------------------------------ */
+
+/* An event that grows in place while its chunk is ours. */
+struct fold { void *ev; uint32_t seq; enum at_ring ring; };
+
+struct instance;
+
+struct thread {
+	struct at_pen pen;
+	uint32_t life;			/* live_number() that pen belongs to */
+	uint32_t stripe;		/* of the account cells */
+	bool	 busy;			/* inside the shim: a signal handler steps aside */
+	uint32_t named_seq[2];
+	uint32_t named[2][32];		/* topics restated in the current chunk, by id % 32 */
+
+	struct fold acks;
+	const void *acks_rkt;
+	uint32_t acks_expect;		/* messages in the batch just answered; 0 unknown */
+	bool	 acks_break;		/* something was received: the next ack starts a batch */
+	uint32_t acked;			/* on_acknowledgement calls on this thread */
+	bool	 in_produce_batch;
+
+	struct fold calls;
+	const void *calls_rkt;
+
+	struct fold refused;
+	const void *sent_rkt;		/* of the last on_send on this thread */
+	struct instance *sent_inst;
+};
+
+/*
+ * The calling thread, ready to write; NULL when nothing is witnessed or the shim
+ * is already active on this thread (a signal handler).  Pair with thread_leave().
+ */
+struct thread *thread_enter(void);
+void thread_leave(struct thread *t);
+void thread_release(void);	/* this thread ends */
+
+static inline bool fold_open(const struct thread *t, const struct fold *f)
+{
+	return f->ev && f->seq == t->pen.seq[f->ring];
+}
+
+/* Reserve an event, its topic (or NULL) named in the same chunk.  NULL: counted. */
+void *emit(struct thread *t, enum at_ring ring, enum at_type type, uint64_t ns, size_t fields,
+	   const struct topic *topic, const char *tail, size_t tail_len);
+static inline void emit_done(struct thread *t, enum at_ring ring)
+{
+	at_writer_commit(&t->pen, ring);
+}
+void emit_note(struct thread *t, enum at_note what, uint32_t count, const char *text);
+
+/* ---- conn.c -------------------------------------------------------------- */
+
+struct conn;
+
+/* A connection whose first bytes are about to be sent; NULL: no memory. */
+struct conn *conn_new(int fd, uint64_t connect_ns);
+bool conn_usable(const struct conn *c);
+/* Bytes that the call beginning at now_ns sent, or that came by now_ns. */
+void conn_sent(struct conn *c, const void *bytes, size_t len, uint64_t now_ns);
+void conn_received(struct conn *c, const void *bytes, size_t len, uint64_t now_ns);
+void conn_closed(struct conn *c, enum at_conn_end how, int err);
+bool conn_is_other(const struct conn *c);	/* its first bytes were not Kafka's */
+/* What librdkafka says of the connection on that descriptor. */
+void conn_identify(struct thread *t, struct conn *c, uint32_t inst, int32_t broker);
+uint32_t conn_id(const struct conn *c);
+bool conn_parsed(const struct conn *c);
+
+/* ---- sock.c -------------------------------------------------------------- */
+
+struct conn *sock_conn(int fd);
+
+struct msghdr;
+struct iovec;
+struct sockaddr;
+int sock_connect(int fd, const struct sockaddr *to, unsigned len);
+int sock_close(int fd);
+ssize_t sock_sendmsg(int fd, const struct msghdr *m, int flags);
+ssize_t sock_send(int fd, const void *buf, size_t len, int flags);
+ssize_t sock_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *to,
+		    unsigned to_len);
+ssize_t sock_write(int fd, const void *buf, size_t len);
+ssize_t sock_writev(int fd, const struct iovec *iov, int nr);
+ssize_t sock_recvmsg(int fd, struct msghdr *m, int flags);
+ssize_t sock_recv(int fd, void *buf, size_t len, int flags);
+ssize_t sock_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *from,
+		      unsigned *from_len);
+ssize_t sock_read(int fd, void *buf, size_t len);
+ssize_t sock_readv(int fd, const struct iovec *iov, int nr);
+
+/* ---- lib.c --------------------------------------------------------------- */
+
+#include "lib.h"
+
+#endif

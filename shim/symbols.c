@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * symbols.c - the whole surface of libacktrail.so: one line a symbol, each handed
+ * over to the room that knows what to do with it.
+ */
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "shim.h"
+
+#define EXPORT __attribute__((visibility("default")))
+#define CALLER __builtin_return_address(0)
+
+/* A function of libc: the room gets the same arguments. */
+#define LIBC(ret, name, room, params, args) EXPORT ret name params { return room args; }
+/* A function of librdkafka: the room also gets who called, to find the right copy. */
+#define RDKAFKA(ret, name, room, params, ...) EXPORT ret name params { return room(CALLER, __VA_ARGS__); }
+
+/* __recv_chk and friends are what _FORTIFY_SOURCE makes of recv() and read(). */
+ssize_t __recv_chk(int fd, void *buf, size_t len, size_t room, int flags);
+ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t room, int flags, struct sockaddr *from,
+		       socklen_t *from_len);
+ssize_t __read_chk(int fd, void *buf, size_t len, size_t room);
+rd_kafka_resp_err_t conf_init(rd_kafka_conf_t *conf, void **opaque, char *errstr, size_t size);
+
+/* The check that the fortified call makes stays with us: an overflow must still abort. */
+#define FORTIFIED(fits, call) ((fits) ? (call) : (__builtin_trap(), (ssize_t)-1))
+
+LIBC(int, connect, sock_connect, (int fd, const struct sockaddr *to, socklen_t len), (fd, to, len))
+LIBC(int, close, sock_close, (int fd), (fd))
+LIBC(ssize_t, sendmsg, sock_sendmsg, (int fd, const struct msghdr *m, int flags), (fd, m, flags))
+LIBC(ssize_t, send, sock_send, (int fd, const void *buf, size_t len, int flags), (fd, buf, len, flags))
+LIBC(ssize_t, sendto, sock_sendto, (int fd, const void *buf, size_t len, int flags, const struct sockaddr *to, socklen_t to_len), (fd, buf, len, flags, to, to_len))
+LIBC(ssize_t, write, sock_write, (int fd, const void *buf, size_t len), (fd, buf, len))
+LIBC(ssize_t, writev, sock_writev, (int fd, const struct iovec *iov, int nr), (fd, iov, nr))
+LIBC(ssize_t, recvmsg, sock_recvmsg, (int fd, struct msghdr *m, int flags), (fd, m, flags))
+LIBC(ssize_t, recv, sock_recv, (int fd, void *buf, size_t len, int flags), (fd, buf, len, flags))
+LIBC(ssize_t, recvfrom, sock_recvfrom, (int fd, void *buf, size_t len, int flags, struct sockaddr *from, socklen_t *from_len), (fd, buf, len, flags, from, from_len))
+LIBC(ssize_t, read, sock_read, (int fd, void *buf, size_t len), (fd, buf, len))
+LIBC(ssize_t, readv, sock_readv, (int fd, const struct iovec *iov, int nr), (fd, iov, nr))
+LIBC(ssize_t, __recv_chk, FORTIFIED, (int fd, void *buf, size_t len, size_t room, int flags), (len <= room, sock_recv(fd, buf, len, flags)))
+LIBC(ssize_t, __recvfrom_chk, FORTIFIED, (int fd, void *buf, size_t len, size_t room, int flags, struct sockaddr *from, socklen_t *from_len), (len <= room, sock_recvfrom(fd, buf, len, flags, from, from_len)))
+LIBC(ssize_t, __read_chk, FORTIFIED, (int fd, void *buf, size_t len, size_t room), (len <= room, sock_read(fd, buf, len)))
+
+RDKAFKA(rd_kafka_t *, rd_kafka_new, lib_new, (rd_kafka_type_t type, rd_kafka_conf_t *conf, char *errstr, size_t size), type, conf, errstr, size)
+RDKAFKA(void, rd_kafka_conf_destroy, lib_conf_destroy, (rd_kafka_conf_t *conf), conf)
+RDKAFKA(void, rd_kafka_destroy, lib_destroy, (rd_kafka_t *rk), rk)
+RDKAFKA(void, rd_kafka_destroy_flags, lib_destroy_flags, (rd_kafka_t *rk, int flags), rk, flags)
+RDKAFKA(int, rd_kafka_poll, lib_poll, (rd_kafka_t *rk, int timeout_ms), rk, timeout_ms)
+RDKAFKA(rd_kafka_resp_err_t, rd_kafka_flush, lib_flush, (rd_kafka_t *rk, int timeout_ms), rk, timeout_ms)
+RDKAFKA(int, rd_kafka_produce, produce_produce, (rd_kafka_topic_t *rkt, int32_t partition, int flags, void *payload, size_t len, const void *key, size_t keylen, void *opaque), rkt, partition, flags, payload, len, key, keylen, opaque)
+RDKAFKA(int, rd_kafka_produce_batch, produce_batch, (rd_kafka_topic_t *rkt, int32_t partition, int flags, rd_kafka_message_t *messages, int nr), rkt, partition, flags, messages, nr)
+RDKAFKA(rd_kafka_error_t *, rd_kafka_produceva, produce_va, (rd_kafka_t *rk, const rd_kafka_vu_t *vus, size_t nr), rk, vus, nr)
+/* As a librdkafka plugin (plugin.library.paths), where no preload is allowed. */
+RDKAFKA(rd_kafka_resp_err_t, conf_init, lib_plugin_init, (rd_kafka_conf_t *conf, void **opaque __attribute__((unused)), char *errstr __attribute__((unused)), size_t size __attribute__((unused))), conf)
+
+/*
+ * rd_kafka_producev(rk, …) takes any number of arguments: keep all of them where
+ * they are, ask where to go, and jump there.
+ */
+#if defined(__x86_64__)
+__asm__(".text\n"
+	".globl rd_kafka_producev\n"
+	".type rd_kafka_producev, @function\n"
+	"rd_kafka_producev:\n"
+	"	endbr64\n"
+	"	push %rdi\n	push %rsi\n	push %rdx\n	push %rcx\n"
+	"	push %r8\n	push %r9\n	push %rax\n"
+	"	mov 56(%rsp), %rsi\n"		/* the return address */
+	"	call acktrail_producev_target\n"
+	"	mov %rax, %r11\n"
+	"	pop %rax\n	pop %r9\n	pop %r8\n"
+	"	pop %rcx\n	pop %rdx\n	pop %rsi\n	pop %rdi\n"
+	"	jmp *%r11\n"
+	".size rd_kafka_producev, . - rd_kafka_producev\n");
+#elif defined(__aarch64__)
+__asm__(".text\n"
+	".globl rd_kafka_producev\n"
+	".type rd_kafka_producev, @function\n"
+	"rd_kafka_producev:\n"
+	"	stp x29, x30, [sp, #-80]!\n"
+	"	stp x0, x1, [sp, #16]\n	stp x2, x3, [sp, #32]\n"
+	"	stp x4, x5, [sp, #48]\n	stp x6, x7, [sp, #64]\n"
+	"	mov x1, x30\n"
+	"	bl acktrail_producev_target\n"
+	"	mov x16, x0\n"
+	"	ldp x0, x1, [sp, #16]\n	ldp x2, x3, [sp, #32]\n"
+	"	ldp x4, x5, [sp, #48]\n	ldp x6, x7, [sp, #64]\n"
+	"	ldp x29, x30, [sp], #80\n"
+	"	br x16\n"
+	".size rd_kafka_producev, . - rd_kafka_producev\n");
+#else
+#error "rd_kafka_producev: write the stub for this architecture"
+#endif
