@@ -62,6 +62,8 @@ static void begin_batch(struct thread *t, const struct instance *in, const rd_ka
 
 	t->acks.ev = NULL;
 	t->acks_break = false;
+	t->acks_expect = m->err ? 0 : t->answered;
+	t->answered = 0;
 	ev = emit(t, ring, AT_EV_ACKS, now, sizeof(*ev), topic, NULL, 0);
 	if (!ev)
 		return;

@@ -366,7 +366,7 @@ static void on_reply(void *ctx, const struct wire_response *rs, const struct wir
 		emit_done(p->t, ring);
 	}
 	/* The acknowledgements that follow on this thread belong to this batch. */
-	p->t->acks_expect = c->answered.batches == 1 ? c->answered.batch.count : 0;
+	p->t->answered = c->answered.batches == 1 ? c->answered.batch.count : 0;
 }
 
 static void on_response(void *ctx, const struct wire_response *rs)
@@ -454,7 +454,7 @@ void conn_received(struct conn *c, const void *bytes, size_t len, uint64_t now_n
 	if (!p.t)
 		return;
 	p.t->acks_break = true;
-	p.t->acks_expect = 0;
+	p.t->answered = 0;
 	if (c->in.p.off || !c->id || !enter(&c->receiving, c)) {
 		c->unparsed += len;
 	} else {

@@ -77,7 +77,8 @@ struct thread {
 
 	struct fold acks;
 	const void *acks_rkt;
-	uint32_t acks_expect;		/* messages in the batch just answered; 0 unknown */
+	uint32_t answered;		/* messages in the batch just answered; 0 unknown */
+	uint32_t acks_expect;		/* the same of the batch being folded */
 	bool	 acks_break;		/* something was received: the next ack starts a batch */
 	uint32_t acked;			/* on_acknowledgement calls on this thread */
 	bool	 in_produce_batch;
