@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * advice.c - the sentences.  Each says what held the batch, where, and which setting
+ * or whom to turn to; none says more than the evidence.
+ */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include "join.h"
+#include "span.h"
+#include "verdict.h"
+
+static const char *const settings[TL_NR_CAUSES] = {
+	[TL_CAUSE_UNKNOWN] = "run the probe on the broker's host, or the shim in the app, to learn more",
+	[TL_CAUSE_HEALTHY] = "",
+	[TL_CAUSE_APP_NOT_POLLING] = "call rd_kafka_poll() (flush, or the binding's poll) more often",
+	[TL_CAUSE_QUEUE_FULL] =
+		"the app outruns the broker: raise queue.buffering.max.messages/.kbytes or slow the app",
+	[TL_CAUSE_LINGER] = "lower linger.ms (queue.buffering.max.ms) if that is too long",
+	[TL_CAUSE_WINDOW] =
+		"raise max.in.flight (5 with idempotence), or bigger batches (batch.size, linger.ms)",
+	[TL_CAUSE_STARVED] = "give the client CPU",
+	[TL_CAUSE_STALLED] = "the library did not send although it could: report it with this trail",
+	[TL_CAUSE_IDEMPOTENCE] = "look at the broker's producer state and at transactional.id",
+	[TL_CAUSE_APP_ENDED] = "call rd_kafka_flush() before the producer is destroyed or the app exits",
+	[TL_CAUSE_COLD_START] = "connect before the first message, e.g. by asking for metadata at start",
+	[TL_CAUSE_UNREACHABLE] =
+		"no connection to that broker: check its address (advertised.listeners), port and process",
+	[TL_CAUSE_IDLE] = "lower connections.max.idle.ms below the middlebox's limit, or keep-alive",
+	[TL_CAUSE_AUTH] = "check TLS and SASL settings on both sides",
+	[TL_CAUSE_NO_LEADER] = "the leader moved or metadata was stale: look at the broker's controller log",
+	[TL_CAUSE_NETWORK] = "look at the path between client and broker (loss, delay, full buffers)",
+	[TL_CAUSE_BROKER_SIDE] = "time behind the client's socket: run the probe on that broker's host",
+	[TL_CAUSE_BROKER_BUSY] = "raise num.io.threads or num.network.threads, or spread partitions",
+	[TL_CAUSE_PAUSED] = "the broker's process did not run: look for GC, SIGSTOP or starvation",
+	[TL_CAUSE_LOG_LOCK] = "another append held this partition's log: its own cause is the one to cure",
+	[TL_CAUSE_FOLLOWER] = "a follower was slow: look at that broker's disk, or at acks",
+	[TL_CAUSE_QUOTA] = "raise the client's producer_byte_rate quota, or send less",
+	[TL_CAUSE_BROKER_ERROR] = "the broker refused it: see the error",
+	[TL_CAUSE_APPEND_STALL] =
+		"the write to the page cache stalled (journal, dirty limits): look at that disk's writeback",
+	[TL_CAUSE_LEADER_FSYNC] =
+		"move this log directory to a faster disk, or raise log.flush.interval.messages",
+};
+
+const char *advice_setting(enum tl_cause cause)
+{
+	return settings[cause];
+}
+
+__attribute__((format(printf, 4, 5)))
+static int put(char *buf, size_t size, int at, const char *format, ...)
+{
+	va_list ap;
+	int n;
+
+	if (at < 0 || (size_t)at >= size)
+		return at;
+	va_start(ap, format);
+	n = vsnprintf(buf + at, size - (size_t)at, format, ap);
+	va_end(ap);
+	return n < 0 ? at : at + n;
+}
+
+static const struct tl_phase *longest(const struct tl_batch *b, enum tl_cause cause)
+{
+	const struct tl_phase *best = NULL;
+
+	for (uint32_t i = 0; i < b->nr_phases; i++)
+		if (verdict_phase_cause(b, &b->phases[i]) == cause &&
+		    (!best || b->phases[i].ns > best->ns))
+			best = &b->phases[i];
+	return best;
+}
+
+static const char *story(enum tl_cause cause)
+{
+	switch (cause) {
+	case TL_CAUSE_LEADER_FSYNC:	return "the leader syncing to disk";
+	case TL_CAUSE_APPEND_STALL:	return "the leader's write to its log";
+	case TL_CAUSE_WINDOW:		return "a full in-flight window";
+	case TL_CAUSE_LINGER:		return "waiting for more messages (linger)";
+	case TL_CAUSE_BROKER_SIDE:	return "the broker's side";
+	case TL_CAUSE_UNREACHABLE:	return "no connection to the broker";
+	case TL_CAUSE_COLD_START:	return "the first connection being made";
+	case TL_CAUSE_APP_NOT_POLLING:	return "the app not serving delivery reports";
+	case TL_CAUSE_QUEUE_FULL:	return "produce() blocked by a full queue";
+	case TL_CAUSE_QUOTA:		return "the broker's quota";
+	case TL_CAUSE_NETWORK:		return "the network";
+	case TL_CAUSE_FOLLOWER:		return "replication";
+	case TL_CAUSE_NO_LEADER:	return "looking for the partition's leader";
+	default:			return tl_cause_names[cause];
+	}
+}
+
+static const char *state_of_log(const struct tl_batch *b)
+{
+	switch (b->in_log) {
+	case TL_IN_LOG_YES: return "; it IS in the log, a resend duplicates it";
+	case TL_IN_LOG_NO:  return "; it is not in the log, resending is safe";
+	default:	    return "; whether it is in the log is not known, a resend may duplicate it";
+	}
+}
+
+void advice_text(struct tl_batch *b)
+{
+	struct tl_verdict *v = &b->verdict;
+	const struct tl_cause_share *first = &v->causes[0];
+	const struct tl_phase *p = longest(b, first->cause);
+	char *t = v->text, total[24], part[24];
+	size_t size = sizeof(v->text);
+	int n = 0;
+
+	span_text(total, sizeof(total), b->end_ns - b->created_first_ns);
+	switch (v->cause) {
+	case TL_CAUSE_HEALTHY:
+		put(t, size, 0, "%s in %s.", tl_outcome_names[b->outcome], total);
+		return;
+	case TL_CAUSE_UNKNOWN:
+		n = put(t, size, n, "%s after %s, less than half of it explained",
+			tl_outcome_names[b->outcome], total);
+		break;
+	case TL_CAUSE_APP_ENDED:
+		n = put(t, size, n, "the app ended or gave it up %s after it was created", total);
+		break;
+	case TL_CAUSE_BROKER_ERROR: case TL_CAUSE_AUTH: case TL_CAUSE_IDEMPOTENCE: {
+		const struct tl_attempt *a = b->nr_attempts ? &b->attempts[b->counted] : NULL;
+		const char *name = a ? tl_error_name(a->error_code) : NULL;
+
+		n = put(t, size, n, "%s after %s: broker error %d%s%s", tl_outcome_names[b->outcome],
+			total, a ? a->error_code : 0, name ? " " : "", name ? name : "");
+		break;
+	}
+	default:
+		span_text(part, sizeof(part), first->ns);
+		n = put(t, size, n, "%s after %s, %s of it %s", tl_outcome_names[b->outcome], total,
+			part, story(v->cause));
+		if (p && p->name == TL_PHASE_BEHIND)
+			n = put(t, size, n, ", for requests ahead on its connection");
+		if (first->culprit)
+			n = put(t, size, n, " (%s)", first->culprit);
+		if (v->nr > 1)
+			n = put(t, size, n, ", beside %s (%.0f%%)", story(v->causes[1].cause),
+				100 * v->causes[1].share);
+	}
+	if (b->outcome != TL_OUTCOME_ACKED && b->outcome != TL_OUTCOME_BROKER_ONLY &&
+	    b->outcome != TL_OUTCOME_OPEN)
+		n = put(t, size, n, "%s", state_of_log(b));
+	if (settings[v->cause][0])
+		put(t, size, n, ". To do: %s.", settings[v->cause]);
+	else
+		put(t, size, n, ".");
+}

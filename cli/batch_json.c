@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <math.h>
+#include "batch_view.h"
+#include "join.h"
+
+const char *in_log_name(enum tl_in_log l)
+{
+	return l == TL_IN_LOG_YES ? "yes" : l == TL_IN_LOG_NO ? "no" : "unknown";
+}
+
+const char *resend_name(enum tl_resend r)
+{
+	return r == TL_RESEND_SAFE ? "safe" : r == TL_RESEND_DUPLICATES ? "duplicates" : "may-duplicate";
+}
+
+static void time_json(struct out *o, const char *key, int64_t ns)
+{
+	if (ns)
+		out_s64(o, key, ns);
+}
+
+static void producer_json(struct out *o, const struct tl_producer *p, bool client)
+{
+	if (!client && !p->client_id && p->id < 0)
+		return;
+	out_object(o, "producer");
+	out_text(o, "client_id", p->client_id);
+	if (p->pid)
+		out_u64(o, "pid", p->pid);
+	out_text(o, "host", p->host);
+	if (p->instance)
+		out_u64(o, "instance", p->instance);
+	if (p->id >= 0) {
+		out_s64(o, "producer_id", p->id);
+		out_s64(o, "producer_epoch", p->epoch);
+		out_s64(o, "base_sequence", p->base_sequence);
+	}
+	out_end(o);
+}
+
+static void attempt_json(struct out *o, const struct tl_attempt *a)
+{
+	out_object(o, NULL);
+	out_u64(o, "n", a->n);
+	if (a->broker >= 0)
+		out_s64(o, "broker", a->broker);
+	if (a->on_wire || a->read_ns)
+		out_u64(o, "corr_id", a->corr_id);
+	time_json(o, "write_begin_ns", a->write_begin_ns);
+	time_json(o, "write_end_ns", a->write_end_ns);
+	time_json(o, "broker_arrived_ns", a->arrived_ns);
+	time_json(o, "broker_read_ns", a->read_ns);
+	time_json(o, "append_begin_ns", a->append_begin_ns);
+	time_json(o, "append_end_ns", a->append_end_ns);
+	time_json(o, "sync_begin_ns", a->sync_begin_ns);
+	time_json(o, "sync_end_ns", a->sync_end_ns);
+	time_json(o, "response_written_ns", a->response_written_ns);
+	time_json(o, "response_read_ns", a->response_read_ns);
+	time_json(o, "connection_ended_ns", a->ended_ns);
+	if (a->answered)
+		out_s64(o, "error_code", a->error_code);
+	if (a->base_offset >= 0)
+		out_s64(o, "base_offset", a->base_offset);
+	out_end(o);
+}
+
+static void phase_json(struct out *o, const struct tl_phase *p)
+{
+	out_object(o, NULL);
+	out_text(o, "name", tl_phase_names[p->name]);
+	out_s64(o, "begin_ns", p->begin_ns);
+	out_s64(o, "ns", p->ns);
+	if (p->attempt)
+		out_u64(o, "attempt", p->attempt);
+	if (p->known != TL_KNOWN_UNKNOWN)
+		out_text(o, "known", tl_known_names[p->known]);
+	if (p->known == TL_KNOWN_ACROSS && p->bound_ns)
+		out_s64(o, "bound_ns", p->bound_ns);
+	if (p->cause != TL_CAUSE_UNKNOWN) {
+		out_text(o, "cause", tl_cause_names[p->cause]);
+		out_text(o, "culprit", p->culprit);
+	}
+	if (p->parts && p->parts->seen) {
+		out_array(o, "parts");
+		for (int i = 0; i < TL_NR_PARTS; i++) {
+			if (!p->parts->part[i])
+				continue;
+			out_object(o, NULL);
+			out_text(o, "name", tl_part_names[i]);
+			out_s64(o, "ns", p->parts->part[i]);
+			out_end(o);
+		}
+		out_end(o);
+	}
+	out_end(o);
+}
+
+void verdict_json(struct out *o, const struct tl_verdict *v)
+{
+	out_object(o, "verdict");
+	out_text(o, "cause", tl_cause_names[v->cause]);
+	out_milli(o, "share", (int64_t)floor(v->share * 1000 + 0.5));
+	out_text(o, "text", v->text);
+	out_array(o, "causes");
+	for (uint32_t i = 0; i < v->nr; i++) {
+		const struct tl_cause_share *c = &v->causes[i];
+
+		out_object(o, NULL);
+		out_text(o, "cause", tl_cause_names[c->cause]);
+		if (tl_cause_tiers[c->cause] != TL_TIER_NONE)
+			out_text(o, "tier", tl_tier_names[tl_cause_tiers[c->cause]]);
+		out_milli(o, "share", (int64_t)floor(c->share * 1000 + 0.5));
+		if (c->known != TL_KNOWN_UNKNOWN)
+			out_text(o, "known", tl_known_names[c->known]);
+		out_text(o, "culprit", c->culprit);
+		out_end(o);
+	}
+	out_end(o);
+	out_end(o);
+}
+
+void batch_json(struct out *o, const struct tl_batch *b)
+{
+	out_begin(o);
+	out_text(o, "id", b->id);
+	out_text(o, "topic", b->topic);
+	out_s64(o, "partition", b->partition);
+	if (b->has_crc)
+		out_u64(o, "crc", b->crc);
+	out_u64(o, "count", b->count);
+	if (b->bytes)
+		out_u64(o, "bytes", b->bytes);
+	if (b->base_offset >= 0) {
+		out_s64(o, "base_offset", b->base_offset);
+		out_s64(o, "last_offset", b->base_offset + b->count - 1);
+	}
+	producer_json(o, &b->producer, b->client);
+	out_text(o, "outcome", tl_outcome_names[b->outcome]);
+	out_bool(o, "sent", b->sent);
+	out_text(o, "in_log", in_log_name(b->in_log));
+	out_text(o, "resend", resend_name(b->resend));
+	if (b->err)
+		out_text(o, "error", tl_err_name(b->err) ? tl_err_name(b->err) : "unnamed");
+	else if (b->outcome == TL_OUTCOME_FAILED && b->nr_attempts)
+		out_text(o, "error", tl_error_name(b->attempts[b->counted].error_code));
+	out_text(o, "expired_by", b->expired_by);
+	if (b->moved)
+		out_bool(o, "moved", true);
+	if (b->client) {
+		time_json(o, "created_first_ns", b->created_first_ns);
+		time_json(o, "created_last_ns", b->created_last_ns);
+	}
+	time_json(o, "acked_ns", b->acked_ns);
+	if (b->outcome != TL_OUTCOME_OPEN)
+		time_json(o, "resolved_ns", b->resolved_ns);
+	time_json(o, "on_disk_ns", b->on_disk_ns);
+	out_array(o, "attempts");
+	for (uint32_t i = 0; i < b->nr_attempts; i++)
+		attempt_json(o, &b->attempts[i]);
+	out_end(o);
+	out_array(o, "phases");
+	for (uint32_t i = 0; i < b->nr_phases; i++)
+		phase_json(o, &b->phases[i]);
+	out_end(o);
+	if (b->nr_replicas) {
+		out_array(o, "replicas");
+		for (uint32_t i = 0; i < b->nr_replicas; i++) {
+			out_object(o, NULL);
+			if (b->replicas[i].broker >= 0)
+				out_s64(o, "broker", b->replicas[i].broker);
+			time_json(o, "append_ns", b->replicas[i].append_ns);
+			time_json(o, "sync_end_ns", b->replicas[i].sync_end_ns);
+			out_end(o);
+		}
+		out_end(o);
+	}
+	out_text(o, "join", tl_join_names[b->join]);
+	verdict_json(o, &b->verdict);
+	out_end(o);
+}

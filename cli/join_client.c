@@ -1,0 +1,584 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * join_client.c - the shim's events: instances, connections, requests, batches and
+ * their replies as the client's sockets saw them.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <acktrail/kafka.h>
+#include "join_int.h"
+
+#define IDEMPOTENT_IN_FLIGHT	5	/* librdkafka lowers the limit to this */
+
+struct inst *inst_find(struct join *j, uint32_t trail, uint32_t id)
+{
+	struct key2 key = { trail, id };
+	struct inst *in = NULL;
+
+	if (id)
+		HASH_FIND(hh, j->insts, &key, sizeof(key), in);
+	return in;
+}
+
+struct part *part_get(struct join *j, uint32_t trail, struct topic *topic, int32_t partition)
+{
+	struct part_key key = { topic, trail, partition };
+	struct part *p;
+
+	HASH_FIND(hh, j->parts, &key, sizeof(key), p);
+	if (p)
+		return p;
+	p = join_alloc(sizeof(*p));
+	p->key = key;
+	HASH_ADD(hh, j->parts, key, sizeof(p->key), p);
+	return p;
+}
+
+/* ---- brokers, as an instance sees them -------------------------------------- */
+
+static struct peer *peer_get(struct join *j, struct key3 key)
+{
+	struct peer *p;
+
+	HASH_FIND(hh, j->peers, &key, sizeof(key), p);
+	if (p)
+		return p;
+	p = join_alloc(sizeof(*p));
+	p->key = key;
+	HASH_ADD(hh, j->peers, key, sizeof(p->key), p);
+	return p;
+}
+
+struct peer *peer_find(struct join *j, uint32_t trail, uint32_t inst, int32_t broker)
+{
+	struct key3 key = { trail, inst, (uint32_t)broker };
+	struct peer *p = NULL;
+
+	if (broker >= 0)
+		HASH_FIND(hh, j->peers, &key, sizeof(key), p);
+	return p;
+}
+
+static struct key3 peer_key(const struct conn *c)
+{
+	uint64_t h = c->peer_hi * 31 + c->peer_lo * 0x9e3779b97f4a7c15u + c->peer_port;
+
+	if (c->broker >= 0)
+		return (struct key3){ c->key.trail, c->inst, (uint32_t)c->broker };
+	return (struct key3){ c->key.trail, c->inst, (uint32_t)(h >> 32) | 0x80000000u };
+}
+
+static uint32_t in_flight_limit(struct join *j, const struct conn *c)
+{
+	const struct inst *in = inst_find(j, c->key.trail, c->inst);
+
+	if (!in)
+		return 0;
+	if (in->conf.flags & AT_INST_IDEMPOTENT &&
+	    (!in->conf.max_in_flight || in->conf.max_in_flight > IDEMPOTENT_IN_FLIGHT))
+		return IDEMPOTENT_IN_FLIGHT;
+	return in->conf.max_in_flight;
+}
+
+static void fly(struct join *j, struct req *r)
+{
+	struct conn *c = r->conn;
+	uint32_t limit = in_flight_limit(j, c);
+
+	r->flying = true;
+	if (++c->peer->in_flight >= limit && limit)
+		spans_open(&c->peer->full, r->end_ns, false);
+}
+
+static void land(struct join *j, struct req *r, int64_t ns)
+{
+	struct conn *c = r->conn;
+
+	if (!r->flying)
+		return;
+	r->flying = false;
+	if (--c->peer->in_flight < in_flight_limit(j, c))
+		spans_close(&c->peer->full, ns);
+}
+
+/* ---- connections ----------------------------------------------------------- */
+
+static void conn_leave(struct join *j, struct conn *c, int64_t ns, bool closed)
+{
+	struct peer *p = c->peer;
+
+	if (!p)
+		return;
+	if (p->up && --p->up == 0 && closed)
+		spans_open(&p->down, ns, false);
+	for (struct req *r = c->reqs; r; r = r->next)
+		if (r->flying && closed)
+			land(j, r, ns);
+		else if (r->flying)
+			p->in_flight--;
+}
+
+static void conn_enter(struct join *j, struct conn *c)
+{
+	struct peer *p = peer_get(j, peer_key(c));
+	const struct inst *in = inst_find(j, c->key.trail, c->inst);
+	int64_t since = in && in->begin_ns ? in->begin_ns : c->connect_ns;
+
+	if (!p->ever_up) {
+		p->down.open_since = 0;
+		if (since)
+			spans_open(&p->down, since, true);
+	}
+	p->ever_up = true;
+	p->up++;
+	p->last = c;
+	if (c->ready_ns)
+		spans_close(&p->down, c->ready_ns);
+	c->peer = p;
+	for (struct req *r = c->reqs; r; r = r->next)
+		p->in_flight += r->flying;
+}
+
+static struct conn *conn_get(struct join *j, struct jtrail *t, uint32_t id)
+{
+	struct key2 key = { t->index, id };
+	struct conn *c;
+
+	HASH_FIND(hh, j->conns, &key, sizeof(key), c);
+	if (c)
+		return c;
+	c = join_alloc(sizeof(*c));
+	c->key = key;
+	c->trail = t;
+	c->broker = -1;
+	HASH_ADD(hh, j->conns, key, sizeof(c->key), c);
+	conn_enter(j, c);
+	return c;
+}
+
+/* Whose connection it is may be told late, by the library's own callback. */
+static void conn_bind(struct join *j, struct conn *c, uint32_t inst, int32_t broker)
+{
+	bool same = (!inst || inst == c->inst) && (broker < 0 || broker == c->broker);
+	struct peer *old = c->peer;
+
+	if (same || c->end_ns)
+		return;
+	conn_leave(j, c, 0, false);
+	if (old && old->last == c)
+		old->last = NULL;
+	if (inst)
+		c->inst = inst;
+	if (broker >= 0)
+		c->broker = broker;
+	conn_enter(j, c);
+	for (struct req *r = c->reqs; r; r = r->next)
+		for (uint32_t i = 0; i < r->nr_links; i++)
+			if (r->links[i].batch) {
+				struct jbatch *jb = r->links[i].batch;
+
+				jb->b.attempts[r->links[i].attempt].broker = c->broker;
+				jb->peer = jb->part->peer = c->peer;
+				if (!jb->inst_id)
+					jb->inst_id = c->inst;
+				jb->inst = inst_find(j, c->key.trail, jb->inst_id);
+			}
+}
+
+static void conn_event(struct join *j, struct jtrail *t, const struct event *ev)
+{
+	const struct ev_conn *e = &ev->conn;
+	struct conn *c = conn_get(j, t, e->conn);
+
+	if (!c->told) {
+		c->told = true;
+		c->connect_ns = event_axis(ev, e->connect_ns);
+		c->ready_ns = event_axis(ev, ev->ns);
+		c->peer_hi = e->peer_hi;
+		c->peer_lo = e->peer_lo;
+		c->peer_port = e->peer_port;
+		c->local_hi = e->local_hi;
+		c->local_lo = e->local_lo;
+		c->local_port = e->local_port;
+		c->flags = e->flags;
+		/* The place kept while nothing was known of it gives way. */
+		conn_leave(j, c, 0, false);
+		if (c->peer && c->peer->last == c)
+			c->peer->last = NULL;
+		if (e->inst)
+			c->inst = e->inst;
+		if (e->broker >= 0)
+			c->broker = e->broker;
+		conn_enter(j, c);
+		return;
+	}
+	c->flags |= e->flags;
+	conn_bind(j, c, e->inst, e->broker);
+}
+
+static void req_free(struct join *j, struct req *r)
+{
+	DL_DELETE(r->conn->reqs, r);
+	HASH_DEL(j->reqs, r);
+	if (r->breq)
+		r->breq->req = NULL;
+	free(r->links);
+	free(r);
+}
+
+static void req_over(struct join *j, struct req *r)
+{
+	r->over = true;
+	if (!r->live_links)
+		req_free(j, r);
+}
+
+void req_unlink(struct join *j, struct req *r)
+{
+	if (r->live_links && --r->live_links == 0 && r->over)
+		req_free(j, r);
+}
+
+static void conn_end(struct join *j, struct jtrail *t, const struct event *ev)
+{
+	struct conn *c = conn_get(j, t, ev->conn_end.conn);
+	int64_t ns = event_axis(ev, ev->ns);
+	struct req *r, *tmp;
+
+	/* Given up on, not closed: what comes later is not seen, nothing ended. */
+	if (c->end_ns || ev->conn_end.how == AT_END_NOT_KAFKA ||
+	    ev->conn_end.how == AT_END_PARSER_OFF || ev->conn_end.how == AT_END_TLS)
+		return;
+	conn_leave(j, c, ns, true);
+	c->end_ns = ns;
+	DL_FOREACH_SAFE(c->reqs, r, tmp) {
+		if (r->over)
+			continue;
+		for (uint32_t i = 0; i < r->nr_links; i++) {
+			struct link *l = &r->links[i];
+			struct tl_attempt *a = l->batch ? &l->batch->b.attempts[l->attempt] : NULL;
+
+			if (a && !a->answered && !a->ended_ns)
+				a->ended_ns = ns;
+		}
+		req_over(j, r);
+	}
+}
+
+/* ---- requests -------------------------------------------------------------- */
+
+static struct req *req_find(struct join *j, struct jtrail *t, uint32_t conn, uint32_t corr)
+{
+	struct key3 key = { t->index, conn, corr };
+	struct req *r;
+
+	HASH_FIND(hh, j->reqs, &key, sizeof(key), r);
+	return r;
+}
+
+static struct req *req_get(struct join *j, struct jtrail *t, uint32_t conn, uint32_t corr)
+{
+	struct req *r = req_find(j, t, conn, corr);
+
+	if (r)
+		return r;
+	r = join_alloc(sizeof(*r));
+	r->key = (struct key3){ t->index, conn, corr };
+	r->conn = conn_get(j, t, conn);
+	if (corr > r->conn->max_corr)
+		r->conn->max_corr = corr;
+	HASH_ADD(hh, j->reqs, key, sizeof(r->key), r);
+	DL_APPEND(r->conn->reqs, r);
+	return r;
+}
+
+static void request_event(struct join *j, struct jtrail *t, const struct event *ev)
+{
+	const struct ev_request *e = &ev->request;
+	struct req *r = req_find(j, t, e->conn, e->corr);
+	struct conn *c = conn_get(j, t, e->conn);
+
+	if (r && r->told)
+		return;
+	if (!r && c->max_corr >= e->corr && c->max_corr) {
+		/* Restated, and long answered; CorrIds of a connection only grow. */
+		return;
+	}
+	r = req_get(j, t, e->conn, e->corr);
+	r->told = true;
+	r->begin_ns = event_axis(ev, e->begin_ns ? e->begin_ns : ev->ns);
+	r->end_ns = event_axis(ev, ev->ns);
+	r->size = e->size;
+	r->api = e->api;
+	r->version = e->version;
+	r->acks = e->acks;
+	r->client_id = join_intern(j, ev->tail, ev->tail_len);
+	for (uint32_t i = 0; i < r->nr_links; i++)
+		if (r->links[i].batch)
+			r->links[i].batch->b.attempts[r->links[i].attempt].write_end_ns = r->end_ns;
+	if (r->end_ns - r->begin_ns > JOIN_MS)
+		spans_add(&c->peer->busy, r->begin_ns, r->end_ns);
+	if (e->api == KAFKA_PRODUCE && e->acks == 0)
+		r->over = true;			/* nobody answers; its batches free it */
+	else if (!r->over)
+		fly(j, r);
+}
+
+static void response_event(struct join *j, struct jtrail *t, const struct event *ev)
+{
+	struct req *r = req_find(j, t, ev->response.conn, ev->response.corr);
+	int64_t ns = event_axis(ev, ev->ns);
+
+	if (!r || r->over)
+		return;
+	r->response_ns = ns;
+	r->throttle_ms = ev->response.throttle_ms;
+	land(j, r, ns);
+	for (uint32_t i = 0; i < r->nr_links; i++) {
+		struct link *l = &r->links[i];
+
+		if (!l->batch)
+			continue;
+		l->batch->b.attempts[l->attempt].response_read_ns = ns;
+		fate_replied(j, l->batch, l->attempt);
+	}
+	req_over(j, r);
+}
+
+static void reply_event(struct join *j, struct jtrail *t, const struct event *ev)
+{
+	const struct ev_reply *e = &ev->reply;
+	struct req *r = req_find(j, t, e->conn, e->corr);
+	struct topic *topic = join_topic(j, t, e->topic);
+
+	if (!r)
+		return;
+	for (uint32_t i = 0; i < r->nr_links; i++) {
+		struct jbatch *jb = r->links[i].batch;
+		struct tl_attempt *a;
+
+		if (!jb || jb->b.partition != e->partition || (topic && jb->topic != topic))
+			continue;
+		a = &jb->b.attempts[r->links[i].attempt];
+		if (a->answered)
+			continue;
+		a->answered = true;
+		a->error_code = e->error;
+		a->base_offset = !e->error && e->base_offset >= 0 ? e->base_offset : -1;
+		a->response_read_ns = event_axis(ev, ev->ns);
+		fate_replied(j, jb, r->links[i].attempt);
+	}
+}
+
+/* ---- batches --------------------------------------------------------------- */
+
+/* The same batch again, or another with the same content? */
+static bool is_retry(const struct jbatch *jb, const struct jtrail *t, const struct conn *c,
+		     const struct ev_batch *e)
+{
+	const struct tl_attempt *last;
+
+	if (jb->trail != t || !jb->b.client || jb->resolved || !jb->b.nr_attempts)
+		return false;
+	if (jb->b.producer.id != (e->producer_id >= 0 ? e->producer_id : -1))
+		return false;
+	if (jb->inst_id && c->inst && jb->inst_id != c->inst)
+		return false;
+	last = &jb->b.attempts[jb->b.nr_attempts - 1];
+	if (e->producer_id >= 0)
+		return jb->b.producer.base_sequence == e->base_sequence &&
+		       jb->b.producer.epoch == e->epoch;
+	if (last->answered)
+		return last->error_code != 0;
+	return last->ended_ns || last->conn != e->conn;
+}
+
+static struct jbatch *batch_find(struct join *j, struct jtrail *t, const struct conn *c,
+				 const struct ident *id, const struct ev_batch *e)
+{
+	struct jbatch *head = ident_find(j, id), *jb;
+
+	DL_FOREACH2(head, jb, id_next)
+		if (is_retry(jb, t, c, e))
+			return jb;
+	/* The broker's half may have been read first. */
+	DL_FOREACH2(head, jb, id_next)
+		if (!jb->b.client && jb->b.nr_attempts &&
+		    (!jb->state[0].breq || jb->b.attempts[0].corr_id == e->corr))
+			return jb;
+	return NULL;
+}
+
+static void batch_adopt(struct join *j, struct jbatch *jb, struct jtrail *t)
+{
+	if (jb->pending) {
+		DL_DELETE2(j->pending, jb, pend_prev, pend_next);
+		j->nr_pending--;
+		jb->pending = false;
+	}
+	if (jb->place) {
+		HASH_DEL(j->places, jb->place);
+		free(jb->place);
+		jb->place = NULL;
+	}
+	jb->resolved = false;
+	jb->b.outcome = TL_OUTCOME_OPEN;
+	jb->b.resolved_ns = 0;
+	jb->trail = t;
+}
+
+static void batch_event(struct join *j, struct jtrail *t, const struct event *ev)
+{
+	const struct ev_batch *e = &ev->batch;
+	struct conn *c = conn_get(j, t, e->conn);
+	struct req *r = req_find(j, t, e->conn, e->corr);
+	struct topic *topic = join_topic(j, t, e->topic);
+	struct ident id = { topic, e->first_ts_ms, e->partition, e->crc, e->count, 0 };
+	bool old = e->flags & AT_BATCH_OLD_FORMAT, retry;
+	struct jbatch *jb;
+	struct tl_attempt *a;
+	uint32_t n;
+
+	for (uint32_t i = 0; r && i < r->nr_links; i++)
+		if (r->links[i].batch && r->links[i].batch->index == e->index &&
+		    r->links[i].batch->ident.crc == e->crc)
+			return;				/* restated */
+	if (e->flags & AT_BATCH_RESTATED && !r && e->corr <= c->max_corr)
+		return;
+	r = req_get(j, t, e->conn, e->corr);
+	if (r->over && r->response_ns)
+		return;
+
+	jb = old ? NULL : batch_find(j, t, c, &id, e);
+	retry = jb && jb->b.client;
+	if (jb && !retry) {
+		batch_adopt(j, jb, t);
+		n = 0;
+	} else {
+		if (!jb) {
+			jb = jbatch_new(j, t, topic, e->partition);
+			if (!old)
+				jbatch_identify(j, jb, &id);
+		}
+		n = jbatch_attempt(jb);
+	}
+	if (!retry) {
+		struct tl_batch *b = &jb->b;
+
+		b->client = b->sent = true;
+		b->crc = e->crc;
+		b->has_crc = !old;
+		b->count = e->count;
+		b->bytes = e->bytes;
+		b->first_ts_ms = e->first_ts_ms;
+		b->max_ts_ms = e->max_ts_ms;
+		b->control = e->attributes & KAFKA_ATTR_CONTROL;
+		b->producer.id = e->producer_id >= 0 ? e->producer_id : -1;
+		b->producer.epoch = e->epoch;
+		b->producer.base_sequence = e->base_sequence;
+		jb->index = e->index;
+		jb->inst_id = c->inst;
+		jb->inst = inst_find(j, t->index, c->inst);
+		if (!jb->in_seq)
+			jbatch_sequence(j, jb);
+		jb->part = part_get(j, t->index, topic, e->partition);
+		jb->in_part = true;
+		DL_APPEND2(jb->part->open, jb, part_prev, part_next);
+	}
+	a = &jb->b.attempts[n];
+	a->on_wire = true;
+	a->conn = e->conn;
+	a->corr_id = e->corr;
+	a->broker = c->broker >= 0 ? c->broker : a->broker;
+	a->write_begin_ns = event_axis(ev, e->begin_ns ? e->begin_ns : ev->ns);
+	a->write_end_ns = r->told ? r->end_ns : event_axis(ev, ev->ns);
+	jb->state[n].req = r;
+	jb->peer = jb->part->peer = c->peer;
+	r->live_links++;
+	link_add(&r->links, &r->nr_links, jb, n);
+}
+
+/* ---- the library and the app ----------------------------------------------- */
+
+static void instance_event(struct join *j, struct jtrail *t, const struct event *ev)
+{
+	const struct ev_instance *e = &ev->instance;
+	struct inst *in = inst_find(j, t->index, e->inst);
+
+	if (!e->inst || e->flags & AT_INST_GONE)
+		return;
+	if (!in) {
+		in = join_alloc(sizeof(*in));
+		in->key = (struct key2){ t->index, e->inst };
+		HASH_ADD(hh, j->insts, key, sizeof(in->key), in);
+		in->begin_ns = event_axis(ev, ev->ns);
+	}
+	in->conf = *e;
+	if (ev->tail_len)
+		in->client_id = join_intern(j, ev->tail, ev->tail_len);
+	if (e->role == 0)
+		t->has_producers = true;
+}
+
+static void instance_end(struct join *j, struct jtrail *t, const struct event *ev)
+{
+	struct inst *in = inst_find(j, t->index, ev->instance_end.inst);
+
+	if (ev->instance_end.how != 1)
+		return;
+	if (in)
+		in->end_ns = event_axis(ev, ev->ns);
+	fate_instance_end(j, t, ev->instance_end.inst, event_axis(ev, ev->ns));
+}
+
+/* Before a broker was ever reached there is no connection to tell its absence. */
+static void broker_state(struct join *j, struct jtrail *t, const struct event *ev)
+{
+	struct key3 key = { t->index, ev->broker_state.inst, (uint32_t)ev->broker_state.broker };
+	const struct inst *in = inst_find(j, t->index, ev->broker_state.inst);
+	struct peer *p;
+
+	if (ev->broker_state.broker < 0)
+		return;
+	p = peer_get(j, key);
+	if (!p->up && !p->ever_up)
+		spans_open(&p->down, in ? in->begin_ns : event_axis(ev, ev->ns), true);
+}
+
+static void produce_event(struct join *j, struct jtrail *t, const struct event *ev)
+{
+	const struct ev_produce *e = &ev->produce;
+
+	if (e->err)
+		return;
+	if (!j->stalls)
+		j->stalls = join_alloc(JOIN_STALLS * sizeof(*j->stalls));
+	j->stalls[j->nr_stalls++ % JOIN_STALLS] = (struct stalled){
+		event_axis(ev, e->begin_ns), event_axis(ev, ev->ns),
+		join_topic(j, t, e->topic), t->index, e->inst, e->partition };
+}
+
+bool client_event(struct join *j, struct jtrail *t, const struct event *ev)
+{
+	switch (ev->type) {
+	case AT_EV_INSTANCE:	 instance_event(j, t, ev); return true;
+	case AT_EV_INSTANCE_END: instance_end(j, t, ev); return true;
+	case AT_EV_BROKER_STATE: broker_state(j, t, ev); return true;
+	case AT_EV_ACKS:	 fate_acks(j, t, ev); return true;
+	case AT_EV_CALLBACK:	 fate_callback(j, t, ev); return true;
+	case AT_EV_PRODUCE:	 produce_event(j, t, ev); return true;
+	case AT_EV_CONN:	 conn_event(j, t, ev); return true;
+	case AT_EV_CONN_END:	 conn_end(j, t, ev); return true;
+	case AT_EV_REQUEST:	 request_event(j, t, ev); return true;
+	case AT_EV_BATCH:	 batch_event(j, t, ev); return true;
+	case AT_EV_RESPONSE:	 response_event(j, t, ev); return true;
+	case AT_EV_REPLY:	 reply_event(j, t, ev); return true;
+	case AT_EV_LIB_REQUEST:
+		if (ev->lib_request.conn)
+			conn_bind(j, conn_get(j, t, ev->lib_request.conn),
+				  ev->lib_request.inst, ev->lib_request.broker);
+		return true;
+	default:
+		return false;
+	}
+}

@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * join_fate.c - how batches end: folds of acknowledged or failed messages are
+ * resolved to the batches that carried them, and what a resend would do is judged.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include "join_int.h"
+
+enum {	/* rd_kafka_resp_err_t, as far as an outcome depends on it */
+	ERR_TIMED_OUT = -192, ERR_PURGE_QUEUE = -152, ERR_PURGE_INFLIGHT = -151,
+};
+#define DUPLICATE_SEQUENCE	46	/* Kafka's: it has that batch already */
+
+static enum tl_outcome outcome_of(int32_t err)
+{
+	switch (err) {
+	case 0:			 return TL_OUTCOME_ACKED;
+	case ERR_TIMED_OUT:	 return TL_OUTCOME_EXPIRED;
+	case ERR_PURGE_QUEUE:
+	case ERR_PURGE_INFLIGHT: return TL_OUTCOME_PURGED;
+	default:		 return TL_OUTCOME_FAILED;
+	}
+}
+
+static bool attempt_ok(const struct tl_attempt *a)
+{
+	return a->answered && (!a->error_code || a->error_code == DUPLICATE_SEQUENCE);
+}
+
+static void leave_open(struct jbatch *jb)
+{
+	if (jb->in_part)
+		DL_DELETE2(jb->part->open, jb, part_prev, part_next);
+	jb->in_part = false;
+}
+
+void fate_resolve(struct join *j, struct jbatch *jb, enum tl_outcome outcome, int64_t ns)
+{
+	leave_open(jb);
+	jb->resolved = true;
+	jb->b.outcome = outcome;
+	if (outcome != TL_OUTCOME_OPEN)
+		jb->b.resolved_ns = ns;
+	jb->b.end_ns = ns;
+	if (outcome == TL_OUTCOME_ACKED && !jb->b.acked_ns)
+		jb->b.acked_ns = ns;
+	if (!jb->b.resolved_ns)
+		jb->b.resolved_ns = ns;
+	jbatch_pend(j, jb);
+}
+
+/* ---- folds of acks ----------------------------------------------------------- */
+
+struct fold {
+	const struct ev_acks *e;
+	const struct event *ev;
+	struct jtrail *trail;
+	struct topic *topic;
+	struct part *part;
+	int64_t	 ns, last_ns, created_first, created_last;
+	uint32_t left, pos;
+	struct jbatch *last;		/* resolved by this fold */
+};
+
+static int64_t clamp(int64_t v, int64_t lo, int64_t hi)
+{
+	return v < lo ? lo : v > hi ? hi : v;
+}
+
+static bool usable(const struct fold *f, const struct jbatch *jb)
+{
+	return !jb->inst_id || !f->e->inst || jb->inst_id == f->e->inst;
+}
+
+/* Created, acknowledged: the fold knows it for its first and last message only. */
+static void fold_times(const struct fold *f, struct jbatch *jb, bool whole)
+{
+	struct tl_batch *b = &jb->b;
+	int64_t at = f->ns;
+
+	b->created_first_ns = f->created_first;
+	b->created_last_ns = f->created_last;
+	if (!whole && !(f->e->flags & AT_ACKS_LOG_APPEND)) {
+		int64_t first = f->created_first + (b->first_ts_ms - f->e->first_ts_ms) * JOIN_MS;
+		int64_t last = f->created_first + (b->max_ts_ms - f->e->first_ts_ms) * JOIN_MS;
+
+		if (f->pos) {
+			b->created_first_ns = clamp(first, f->created_first, f->created_last);
+			b->created_inferred = true;
+		}
+		if (f->pos + b->count < f->e->count)
+			b->created_last_ns = clamp(last, b->created_first_ns, f->created_last);
+	}
+	/* Folded across responses: not acknowledged before its own came. */
+	for (uint32_t i = 0; i < b->nr_attempts; i++)
+		if (b->attempts[i].response_read_ns > at)
+			at = b->attempts[i].response_read_ns;
+	if (at > f->last_ns && f->last_ns >= f->ns)
+		at = f->last_ns;
+	if (!f->e->err)
+		b->acked_ns = at;
+	b->resolved_ns = at;
+}
+
+/* A produce call that had to wait belongs to the batch's first message. */
+static void find_stall(struct join *j, const struct fold *f, struct jbatch *jb)
+{
+	uint32_t n = j->nr_stalls < JOIN_STALLS ? j->nr_stalls : JOIN_STALLS;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct stalled *s = &j->stalls[(j->nr_stalls - 1 - i) % JOIN_STALLS];
+
+		if (s->trail != f->trail->index || s->inst != f->e->inst || s->topic != jb->topic ||
+		    (s->partition >= 0 && s->partition != jb->b.partition))
+			continue;
+		if (s->begin < jb->b.created_first_ns && s->end + JOIN_MS >= jb->b.created_first_ns &&
+		    s->end <= jb->b.created_first_ns + 5 * JOIN_MS) {
+			jb->b.blocked_ns = jb->b.created_first_ns - s->begin;
+			return;
+		}
+	}
+}
+
+static void fold_take(struct join *j, struct fold *f, struct jbatch *jb, enum tl_join how)
+{
+	struct tl_batch *b = &jb->b;
+	uint32_t n = b->count < f->left ? b->count : f->left;
+
+	fold_times(f, jb, n == f->e->count);
+	b->err = f->e->err;
+	if (b->join < how)
+		b->join = how;
+	if (!jb->inst_id)
+		jb->inst_id = f->e->inst;
+	jb->inst = inst_find(j, f->trail->index, jb->inst_id);
+	find_stall(j, f, jb);
+	f->left -= n;
+	f->pos += n;
+	f->last = jb;
+	fate_resolve(j, jb, outcome_of(f->e->err), b->resolved_ns);
+	jb->in_uncalled = true;
+	DL_APPEND2(f->part->uncalled, jb, call_prev, call_next);
+}
+
+/* The offset that a success reply told, or -1. */
+static int64_t replied_offset(const struct jbatch *jb)
+{
+	for (uint32_t i = jb->b.nr_attempts; i-- > 0; )
+		if (jb->b.attempts[i].answered && jb->b.attempts[i].base_offset >= 0)
+			return jb->b.attempts[i].base_offset;
+	return -1;
+}
+
+static void fold_by_offset(struct join *j, struct fold *f)
+{
+	struct jbatch *jb, *tmp;
+
+	DL_FOREACH_SAFE2(f->part->open, jb, tmp, part_next) {
+		int64_t base = replied_offset(jb);
+
+		if (base < 0 || base < f->e->first_offset || !usable(f, jb) ||
+		    base + jb->b.count - 1 > f->e->last_offset || jb->b.count > f->left)
+			continue;
+		f->pos = (uint32_t)(base - f->e->first_offset);
+		fold_take(j, f, jb, TL_JOIN_OFFSET);
+	}
+}
+
+/* May these messages be that batch's, as far as its replies say? */
+static bool agrees(const struct fold *f, const struct jbatch *jb)
+{
+	bool ok = false, failed = false;
+
+	for (uint32_t i = 0; i < jb->b.nr_attempts; i++)
+		if (attempt_ok(&jb->b.attempts[i]))
+			ok = true;
+		else if (jb->b.attempts[i].answered)
+			failed = true;
+	if (f->e->err)
+		return !ok;
+	return ok ? replied_offset(jb) < 0 || f->e->first_offset < 0 : !failed;
+}
+
+/*
+ * No offset to go by: batches in the order in which they were written, from the one
+ * whose first message has the fold's first timestamp, as far as the counts go.
+ */
+static void fold_by_order(struct join *j, struct fold *f)
+{
+	const struct ev_acks *e = f->e;
+	bool by_ts = !(e->flags & AT_ACKS_LOG_APPEND), started = false;
+	struct jbatch *jb, *tmp;
+
+	DL_FOREACH2(f->part->open, jb, part_next)
+		if (usable(f, jb) && agrees(f, jb) && by_ts && jb->b.first_ts_ms == e->first_ts_ms &&
+		    jb->b.count <= f->left)
+			break;
+	if (!jb)
+		started = true;		/* none begins there: any that lies within */
+	else
+		f->pos = 0;
+	DL_FOREACH_SAFE2(f->part->open, jb, tmp, part_next) {
+		if (!f->left)
+			return;
+		if (!usable(f, jb) || !agrees(f, jb) || jb->b.count > f->left)
+			continue;
+		if (!started && jb->b.first_ts_ms != e->first_ts_ms)
+			continue;
+		if (by_ts && (jb->b.first_ts_ms < e->first_ts_ms ||
+			      jb->b.max_ts_ms > (e->last_ts_ms > e->first_ts_ms ? e->last_ts_ms
+									       : e->first_ts_ms)))
+			continue;
+		if (e->err && !e->persisted && !jb->b.attempts[jb->b.nr_attempts - 1].answered)
+			continue;	/* never sent, says the library; this one was */
+		started = true;
+		fold_take(j, f, jb, TL_JOIN_TIMESTAMPS);
+	}
+}
+
+/* Messages that no batch on the wire carried, as far as was seen. */
+static void fold_rest(struct join *j, struct fold *f)
+{
+	const struct ev_acks *e = f->e;
+	struct jbatch *jb = jbatch_new(j, f->trail, f->topic, e->partition);
+	struct tl_batch *b = &jb->b;
+
+	b->client = true;
+	b->sent = !e->err || e->persisted;
+	b->count = f->left;
+	b->first_ts_ms = e->first_ts_ms;
+	b->max_ts_ms = e->last_ts_ms;
+	if (!e->err && e->first_offset >= 0)
+		b->base_offset = e->first_offset + f->pos;
+	jb->part = f->part;
+	jb->inst_id = e->inst;
+	jb->peer = peer_find(j, f->trail->index, e->inst, e->broker);
+	if (!jb->peer)
+		jb->peer = f->part->peer;
+	/* What is left of a fold begins later than the fold did. */
+	if (f->pos)
+		b->created_inferred = true;
+	fold_take(j, f, jb, TL_JOIN_NONE);
+	jb->b.created_first_ns = f->created_first;
+}
+
+/*
+ * A batch whose messages were taken into others for a retry never resolves itself:
+ * its attempts are over, and its messages resolved as part of `by`.
+ */
+static void fold_moved(struct join *j, const struct jbatch *by)
+{
+	struct jbatch *jb, *tmp;
+
+	if (!by || !by->b.has_crc || by->b.producer.id >= 0)
+		return;
+	DL_FOREACH_SAFE2(by->part->open, jb, tmp, part_next) {
+		const struct tl_attempt *last = &jb->b.attempts[jb->b.nr_attempts - 1];
+
+		if (jb->b.first_ts_ms < by->b.first_ts_ms || jb->b.first_ts_ms > by->b.max_ts_ms ||
+		    jb->inst_id != by->inst_id || jb->b.count == by->b.count)
+			continue;
+		if (!(last->answered && !attempt_ok(last)) && !last->ended_ns)
+			continue;
+		jb->b.moved = true;
+		jb->b.created_first_ns = 0;
+		fate_resolve(j, jb, by->b.outcome, by->b.resolved_ns);
+	}
+}
+
+void fate_acks(struct join *j, struct jtrail *t, const struct event *ev)
+{
+	const struct ev_acks *e = &ev->acks;
+	struct fold f = {
+		.e = e, .ev = ev, .trail = t,
+		.topic = join_topic(j, t, e->topic),
+		.ns = event_axis(ev, ev->ns),
+		.last_ns = event_axis(ev, e->last_ns ? e->last_ns : ev->ns),
+		.created_first = event_axis(ev, e->created_first_ns),
+		.created_last = event_axis(ev, e->created_last_ns ? e->created_last_ns
+								  : e->created_first_ns),
+		.left = e->count,
+	};
+
+	if (!e->count)
+		return;
+	if (f.created_first > f.ns)
+		f.created_first = f.ns;
+	if (f.created_last < f.created_first)
+		f.created_last = f.created_first;
+	f.part = part_get(j, t->index, f.topic, e->partition);
+	if (!e->err && e->first_offset >= 0)
+		fold_by_offset(j, &f);
+	if (f.left)
+		fold_by_order(j, &f);
+	if (f.left)
+		fold_rest(j, &f);
+	fold_moved(j, f.last);
+}
+
+/* ---- the app's delivery callback ----------------------------------------------- */
+
+void fate_callback(struct join *j, struct jtrail *t, const struct event *ev)
+{
+	const struct ev_callback *e = &ev->callback;
+	struct part *p = part_get(j, t->index, join_topic(j, t, e->topic), e->partition);
+	int64_t begin = event_axis(ev, ev->ns), end = event_axis(ev, e->last_ns ? e->last_ns : ev->ns);
+	uint32_t left = e->count, done = 0;
+	struct jbatch *jb, *tmp;
+
+	DL_FOREACH_SAFE2(p->uncalled, jb, tmp, call_next) {
+		uint32_t n = jb->b.count - jb->called;
+
+		if (!left)
+			return;
+		if (jb->b.err != e->err || (e->inst && jb->inst_id && jb->inst_id != e->inst) ||
+		    jb->b.resolved_ns > end)
+			continue;
+		if (n > left)
+			n = left;
+		jb->called += n;
+		left -= n;
+		done += n;
+		if (jb->called < jb->b.count)
+			return;
+		/* Within a fold of several batches its share of the time. */
+		jb->b.callback_ns = begin + (int64_t)((double)(end - begin) * done / e->count);
+		if (!left)
+			jb->b.callback_ns = end;
+		if (jb->b.callback_ns > jb->b.end_ns)
+			jb->b.end_ns = jb->b.callback_ns;
+		DL_DELETE2(p->uncalled, jb, call_prev, call_next);
+		jb->in_uncalled = false;
+	}
+}
+
+/* ---- the wire alone ------------------------------------------------------------- */
+
+/* No interceptor tells how it ended: the reply does. */
+static bool wire_alone(const struct jbatch *jb)
+{
+	return !jb->inst_id && !jb->trail->has_producers;
+}
+
+void fate_replied(struct join *j, struct jbatch *jb, uint32_t attempt)
+{
+	struct tl_attempt *a = &jb->b.attempts[attempt];
+
+	if (!a->answered)
+		return;
+	if (attempt_ok(a)) {
+		jb->b.counted = attempt;
+		jb->replied_ok = true;
+		if (a->base_offset >= 0 && !jb->state[attempt].appended)
+			broker_adopt(j, jb);
+	}
+	if (jb->resolved || !wire_alone(jb))
+		return;
+	if (attempt_ok(a))
+		fate_resolve(j, jb, TL_OUTCOME_ACKED, a->response_read_ns);
+}
+
+/* ---- ends ------------------------------------------------------------------------ */
+
+/* Nothing said how it ended: what the evidence allows. */
+static void resolve_left(struct join *j, struct jbatch *jb, enum tl_outcome outcome, int64_t ns)
+{
+	const struct tl_attempt *a = &jb->b.attempts[jb->b.counted];
+
+	if (jb->replied_ok)
+		fate_resolve(j, jb, TL_OUTCOME_ACKED, a->response_read_ns);
+	else
+		fate_resolve(j, jb, outcome, ns);
+}
+
+void fate_instance_end(struct join *j, struct jtrail *t, uint32_t inst, int64_t ns)
+{
+	struct part *p, *tp;
+	struct jbatch *jb, *tmp;
+
+	HASH_ITER(hh, j->parts, p, tp) {
+		if (p->key.trail != t->index)
+			continue;
+		DL_FOREACH_SAFE2(p->open, jb, tmp, part_next)
+			if (jb->inst_id == inst && inst)
+				resolve_left(j, jb, TL_OUTCOME_DROPPED, ns);
+	}
+}
+
+void fate_end(struct join *j)
+{
+	struct part *p, *tp;
+	struct jbatch *jb, *tmp;
+
+	HASH_ITER(hh, j->parts, p, tp)
+		DL_FOREACH_SAFE2(p->open, jb, tmp, part_next) {
+			struct jtrail *t = jb->trail;
+			bool gone = t->end_ns || t->t->gone ||
+				    (t->t->header.state != AT_OPEN);
+			const struct tl_attempt *last = &jb->b.attempts[jb->b.nr_attempts - 1];
+
+			if (wire_alone(jb) && last->answered && last->error_code && gone)
+				resolve_left(j, jb, TL_OUTCOME_FAILED, last->response_read_ns);
+			else if (gone)
+				resolve_left(j, jb, TL_OUTCOME_LOST, t->end_ns ? t->end_ns : t->last_ns);
+			else
+				resolve_left(j, jb, TL_OUTCOME_OPEN, t->last_ns);
+		}
+}
+
+/* ---- is it in the log, may it be sent again ---------------------------------------- */
+
+/* Did the probe watch all of it, from the first byte on, without loss? */
+static bool watched(const struct jtrail *t, int64_t from, int64_t to)
+{
+	static const int need[] = { AT_COVER_APPEND, AT_COVER_REQUEST };
+
+	if (t->t->lost || t->t->account.probe_lost || t->t->incomplete)
+		return false;
+	for (unsigned i = 0; i < 2; i++)
+		if (!t->covered[need[i]] || t->cover_from[need[i]] > from ||
+		    (t->cover_to[need[i]] && t->cover_to[need[i]] < to))
+			return false;
+	return true;
+}
+
+/* Can this attempt not have brought, nor still bring, the batch into the log? */
+static bool attempt_proven_out(const struct jbatch *jb, uint32_t i)
+{
+	const struct tl_attempt *a = &jb->b.attempts[i];
+	const struct req *r = jb->state[i].req;
+	const struct breq *br = jb->state[i].breq;
+	const struct bconn *bc = br ? br->bconn : r ? r->conn->bconn : NULL;
+	int64_t from = jb->b.attempts[0].write_begin_ns;
+
+	if (!bc)
+		return false;
+	if (a->answered && a->error_code && a->error_code != DUPLICATE_SEQUENCE)
+		return watched(bc->trail, from, a->response_read_ns);
+	if (bc->end_ns && (!br || br->answered_ns))
+		return watched(bc->trail, from, bc->end_ns);
+	/* Read, and the connection closed before the answer: it may be appended yet. */
+	return false;
+}
+
+static enum tl_in_log in_log(const struct jbatch *jb)
+{
+	const struct tl_batch *b = &jb->b;
+
+	for (uint32_t i = 0; i < b->nr_attempts; i++)
+		if (jb->state[i].appended)
+			return TL_IN_LOG_YES;
+	if (b->outcome == TL_OUTCOME_ACKED)
+		return TL_IN_LOG_UNKNOWN;
+	if (b->client && !b->nr_attempts)
+		return b->sent || b->outcome == TL_OUTCOME_OPEN ? TL_IN_LOG_UNKNOWN : TL_IN_LOG_NO;
+	if (!b->has_crc)
+		return TL_IN_LOG_UNKNOWN;
+	for (uint32_t i = 0; i < b->nr_attempts; i++)
+		if (!attempt_proven_out(jb, i))
+			return TL_IN_LOG_UNKNOWN;
+	return b->nr_attempts ? TL_IN_LOG_NO : TL_IN_LOG_UNKNOWN;
+}
+
+static const char *expired_by(const struct tl_batch *b)
+{
+	int64_t lived = b->end_ns - b->created_first_ns;
+	int64_t limit = (int64_t)b->producer.message_timeout_ms * JOIN_MS;
+
+	if (b->outcome != TL_OUTCOME_EXPIRED)
+		return NULL;
+	if (!limit || !b->created_first_ns || lived + 50 * JOIN_MS >= limit)
+		return "message.timeout.ms";
+	for (uint32_t i = 0; i < b->nr_attempts; i++) {
+		const struct tl_attempt *a = &b->attempts[i];
+		int64_t end = a->ended_ns ? a->ended_ns : b->end_ns;
+
+		if (b->producer.socket_timeout_ms && !a->answered && end - a->write_end_ns + 50 * JOIN_MS >=
+		    (int64_t)b->producer.socket_timeout_ms * JOIN_MS)
+			return "socket.timeout.ms";
+	}
+	return NULL;
+}
+
+void fate_log(struct join *j, struct jbatch *jb)
+{
+	struct tl_batch *b = &jb->b;
+	bool acked = b->outcome == TL_OUTCOME_ACKED || b->outcome == TL_OUTCOME_BROKER_ONLY;
+
+	(void)j;
+	b->in_log = in_log(jb);
+	b->resend = acked || b->in_log == TL_IN_LOG_YES ? TL_RESEND_DUPLICATES :
+		    b->in_log == TL_IN_LOG_NO ? TL_RESEND_SAFE : TL_RESEND_MAY_DUPLICATE;
+	if (b->resolved_ns && b->outcome != TL_OUTCOME_OPEN && b->end_ns > b->resolved_ns)
+		b->resolved_ns = b->end_ns;
+	b->expired_by = expired_by(b);
+	if (b->base_offset < 0 && b->nr_attempts && b->attempts[b->counted].base_offset >= 0)
+		b->base_offset = b->attempts[b->counted].base_offset;
+	for (uint32_t i = 0; i < b->nr_attempts && b->base_offset < 0; i++)
+		b->base_offset = b->attempts[i].base_offset;
+}

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * join_int.h - what the files of the join share, and phases.c looks up.
+ * All times on the axis, 0 unknown.
+ */
+#ifndef ACKTRAIL_JOIN_INT_H
+#define ACKTRAIL_JOIN_INT_H
+
+#include <uthash.h>
+#include <utlist.h>
+#include "join.h"
+#include "verdict.h"
+
+#define JOIN_MS		1000000LL
+#define JOIN_SPANS	64u	/* intervals remembered of a kind */
+#define JOIN_BUSY	1024u	/* answered requests remembered per broker connection */
+
+void *join_alloc(size_t n);		/* zeroed; ends the program when there is none */
+_Noreturn void join_no_memory(void);
+
+struct topic {
+	char	*name;
+	bool	 internal;
+	UT_hash_handle hh;
+};
+
+struct interned { char *s; UT_hash_handle hh; };
+
+/* A number of some trail → a thing. */
+struct key2 { uint32_t trail, id; };
+struct key3 { uint32_t trail, conn, corr; };
+
+struct topic_id { struct key2 key; struct topic *topic; UT_hash_handle hh; };
+struct topic_uuid { uint64_t uuid[2]; struct topic *topic; UT_hash_handle hh; };
+
+/* Intervals of one kind, merged when close; the last may still be open. */
+struct spans {
+	struct { int64_t begin, end; bool first; } iv[JOIN_SPANS];
+	uint32_t nr;			/* ever added */
+	int64_t	 open_since;		/* 0: none open */
+	bool	 open_first;		/* down since the beginning: cold start */
+};
+
+/* Who held a connection: of batches already told. */
+struct blame { int64_t begin, end; enum tl_cause cause; const char *culprit; };
+#define JOIN_BLAMES 64u
+
+/* A broker as one producer instance sees it. */
+struct peer {
+	struct key3 key;		/* trail, inst, broker or a hash of its address */
+	uint32_t up;			/* connections now */
+	uint32_t in_flight;
+	bool	 ever_up;
+	struct spans down, full, busy;
+	struct blame blame[JOIN_BLAMES];
+	uint32_t nr_blames;
+	struct conn *last;
+	UT_hash_handle hh;
+};
+
+struct inst {
+	struct key2 key;
+	struct ev_instance conf;
+	const char *client_id;
+	int64_t	 begin_ns, end_ns;
+	UT_hash_handle hh;
+};
+
+struct conn {
+	struct key2 key;
+	struct jtrail *trail;
+	uint32_t inst;
+	int32_t	 broker;
+	uint64_t peer_hi, peer_lo, local_hi, local_lo;
+	uint32_t peer_port, local_port, flags;
+	int64_t	 connect_ns, ready_ns, end_ns;
+	bool	 told;			/* a CONN event was seen */
+	struct peer *peer;
+	struct bconn *bconn;		/* the same connection as the broker sees it */
+	struct req *reqs;		/* not yet freed */
+	uint32_t max_corr;
+	UT_hash_handle hh;
+};
+
+struct link { struct jbatch *batch; uint32_t attempt; };
+
+/* A request as the client wrote it. */
+struct req {
+	struct key3 key;
+	struct conn *conn;
+	int64_t	 begin_ns, end_ns, response_ns;
+	uint32_t size;
+	int16_t	 api, acks, version;
+	int32_t	 throttle_ms;
+	bool	 told, flying, over;	/* REQUEST seen; counted in flight; answered or dead */
+	const char *client_id;
+	struct breq *breq;
+	struct link *links;
+	uint32_t nr_links, live_links;
+	struct req *prev, *next;	/* of conn */
+	UT_hash_handle hh;
+};
+
+/* What an answered request on the broker was busy with. */
+struct busy {
+	int64_t	 read, answered;	/* answered 0: not yet */
+	int64_t	 fsync, append;		/* ns of these within */
+	int64_t	 throttle;		/* connection muted that long after the answer */
+	const char *culprit;
+	enum tl_known known;
+};
+
+struct bconn {
+	struct key2 key;
+	struct jtrail *trail;
+	struct conn *conn;
+	uint64_t peer_hi, peer_lo;
+	uint32_t peer_port;
+	int64_t	 end_ns, drained_ns;
+	struct busy *ring;		/* JOIN_BUSY, or NULL */
+	uint32_t nr_busy;
+	struct breq *open;		/* read, not answered */
+	UT_hash_handle hh;
+};
+
+/* A request as the broker read it. */
+struct breq {
+	struct key3 key;
+	struct bconn *bconn;
+	struct req *req;
+	int64_t	 arrived_ns, read_ns, written_ns, answered_ns;
+	uint32_t size;
+	int32_t	 broker;
+	int16_t	 api, acks;
+	bool	 told, over;
+	const char *client_id;
+	struct link *links;
+	uint32_t nr_links, live_links;
+	struct breq *prev, *next;	/* of bconn->open */
+	UT_hash_handle hh;
+};
+
+struct file {
+	struct key2 key;
+	struct topic *topic;
+	const char *path;
+	uint64_t dev, ino;
+	int64_t	 segment;
+	uint32_t role;
+	int32_t	 partition;
+	struct jbatch *waiting;		/* appended, not yet known to be on disk */
+	UT_hash_handle hh;
+};
+
+/* A broker thread's last append, as long as a sync may still belong to it. */
+struct bthread {
+	struct key2 key;		/* trail, tid */
+	int64_t	 begin_ns, end_ns;
+	struct topic *topic;
+	int32_t	 partition;
+	struct link *links;
+	uint32_t nr_links;
+	UT_hash_handle hh;
+};
+
+struct target { struct key2 key; int32_t broker; UT_hash_handle hh; };	/* trail, pid */
+
+/* What identifies a batch wherever it is seen. */
+struct ident {
+	struct topic *topic;
+	int64_t	 first_ts;
+	int32_t	 partition;
+	uint32_t crc, count, pad;
+};
+struct ident_slot { struct ident key; struct jbatch *head; UT_hash_handle hh; };
+
+struct sequence {
+	struct topic *topic;
+	int64_t	 producer_id;
+	int32_t	 partition, base_sequence;
+	uint32_t epoch, count;
+};
+struct sequence_slot { struct sequence key; struct jbatch *head; UT_hash_handle hh; };
+
+/* Appends whose batch no client told yet, by where they lie in the log. */
+struct place { struct topic *topic; int64_t offset; int32_t partition; uint32_t count; };
+struct place_slot { struct place key; struct jbatch *batch; UT_hash_handle hh; };
+
+/* One producer process's view of a partition. */
+struct part_key { struct topic *topic; uint32_t trail; int32_t partition; };
+struct part {
+	struct part_key key;
+	struct jbatch *open;		/* on the wire, unresolved, in order of writing */
+	struct jbatch *uncalled;	/* resolved, callback not seen, in order of acks */
+	struct peer *peer;		/* last used */
+	UT_hash_handle hh;
+};
+
+struct link_state { struct req *req; struct breq *breq; bool appended; };
+
+struct jbatch {
+	struct tl_batch b;
+	struct jtrail *trail;		/* of the client, or of the probe when broker-only */
+	struct topic *topic;
+	struct ident ident;
+	struct inst *inst;
+	uint32_t inst_id;
+	uint32_t called;
+	struct part *part;
+	struct link_state *state;	/* beside b.attempts */
+	struct peer *peer;
+	struct file *file;		/* waits there for its disk */
+	struct place_slot *place;
+	bool	 hashed, in_seq, resolved, in_part, in_uncalled, pending, replied_ok;
+	uint32_t index;
+	struct jbatch *id_prev, *id_next, *seq_prev, *seq_next;
+	struct jbatch *part_prev, *part_next, *call_prev, *call_next;
+	struct jbatch *file_prev, *file_next, *pend_prev, *pend_next;
+};
+
+struct jtrail {
+	struct trail *t;
+	uint32_t index;
+	bool	 probe;
+	char	 uuid[9];
+	const char *host;
+	int64_t	 last_ns, end_ns;	/* end_ns: END event */
+	bool	 has_producers;		/* an instance of role producer was told */
+	uint32_t nr_unsent;
+	int64_t	 cover_from[AT_NR_COVER], cover_to[AT_NR_COVER];
+	bool	 covered[AT_NR_COVER];
+	int32_t	 broker;		/* last TARGET */
+};
+
+/* Offset of a probe's clock against a client's, from matched requests. */
+struct clock_pair {
+	struct key2 key;		/* client trail, probe trail */
+	int64_t	 min_there, min_back;	/* smallest read - written, response read - written */
+	bool	 there, back;
+	UT_hash_handle hh;
+};
+
+struct blk {
+	int64_t	 queue, start, insert, issue, done;
+	uint64_t dev, ino;
+	uint32_t trail, tid, op;
+};
+struct commit { int64_t begin, end; uint64_t dev; uint32_t trail, waiters, tid; };
+struct device { struct { uint64_t dev; uint32_t trail, pad; } key; uint64_t root; const char *name; UT_hash_handle hh; };
+struct stalled { int64_t begin, end; struct topic *topic; uint32_t trail, inst; int32_t partition; };
+
+#define JOIN_BLKS	65536u
+#define JOIN_COMMITS	4096u
+#define JOIN_STALLS	1024u
+
+struct join {
+	struct join_conf conf;
+	int64_t	 now;
+	struct jtrail **trails;
+	uint32_t nr_trails, nr_probes;
+
+	struct topic *topics;
+	struct interned *strings;
+	struct topic_id *topic_ids;
+	struct topic_uuid *topic_uuids;
+
+	struct inst *insts;
+	struct peer *peers;
+	struct conn *conns;
+	struct req *reqs;
+	struct part *parts;
+	struct stalled *stalls;
+	uint32_t nr_stalls;
+
+	struct bconn *bconns;
+	struct breq *breqs;
+	struct file *files;
+	struct bthread *threads;
+	struct target *targets;
+	struct ident_slot *idents;
+	struct sequence_slot *sequences;
+	struct place_slot *places;
+	struct clock_pair *clocks;
+	struct device *devices;
+	struct blk *blks;
+	uint32_t nr_blks;
+	struct commit *commits;
+	uint32_t nr_commits;
+
+	struct jbatch *pending, *pending_tail;
+	uint32_t nr_pending;
+	uint64_t nr_told;
+};
+
+/* join.c */
+const char *join_intern(struct join *j, const char *s, size_t n);
+struct jtrail *join_trail(struct join *j, struct trail *t);
+struct topic *join_topic(struct join *j, struct jtrail *t, uint32_t id);
+bool same_clock(const struct jtrail *a, const struct jtrail *b);
+struct jbatch *jbatch_new(struct join *j, struct jtrail *t, struct topic *topic, int32_t partition);
+void jbatch_identify(struct join *j, struct jbatch *jb, const struct ident *id);
+void jbatch_sequence(struct join *j, struct jbatch *jb);
+uint32_t jbatch_attempt(struct jbatch *jb);		/* a new one: its index */
+void jbatch_pend(struct join *j, struct jbatch *jb);	/* resolved: waits for its turn */
+void jbatch_drop(struct join *j, struct jbatch *jb);
+struct jbatch *ident_find(struct join *j, const struct ident *id);
+void link_add(struct link **links, uint32_t *nr, struct jbatch *jb, uint32_t attempt);
+void spans_open(struct spans *s, int64_t ns, bool first);
+void spans_close(struct spans *s, int64_t ns);
+void spans_add(struct spans *s, int64_t begin, int64_t end);
+
+/* join_client.c */
+bool client_event(struct join *j, struct jtrail *t, const struct event *ev);
+struct inst *inst_find(struct join *j, uint32_t trail, uint32_t id);
+struct part *part_get(struct join *j, uint32_t trail, struct topic *topic, int32_t partition);
+struct peer *peer_find(struct join *j, uint32_t trail, uint32_t inst, int32_t broker);
+void req_unlink(struct join *j, struct req *r);		/* one batch less needs it */
+
+/* join_fate.c */
+void fate_acks(struct join *j, struct jtrail *t, const struct event *ev);
+void fate_callback(struct join *j, struct jtrail *t, const struct event *ev);
+void fate_replied(struct join *j, struct jbatch *jb, uint32_t attempt);
+void fate_resolve(struct join *j, struct jbatch *jb, enum tl_outcome outcome, int64_t ns);
+void fate_instance_end(struct join *j, struct jtrail *t, uint32_t inst, int64_t ns);
+void fate_end(struct join *j);
+void fate_log(struct join *j, struct jbatch *jb);	/* in_log, resend, expired_by */
+
+/* join_broker.c */
+bool broker_event(struct join *j, struct jtrail *t, const struct event *ev);
+void breq_unlink(struct join *j, struct breq *r);
+void broker_adopt(struct join *j, struct jbatch *jb);	/* by offset, after a reply told it */
+void broker_times(struct join *j, struct jbatch *jb);	/* from requests into attempts, clocks */
+bool broker_may_tell(struct join *j, const struct jbatch *jb);
+struct busy busy_of(const struct breq *r);
+
+/* sync_parts.c */
+void parts_block(struct join *j, struct jtrail *t, const struct event *ev);
+void parts_commit(struct join *j, struct jtrail *t, const struct event *ev);
+void parts_device(struct join *j, struct jtrail *t, const struct event *ev);
+void parts_of_sync(struct join *j, struct jtrail *t, const struct event *ev, struct tl_parts *p);
+void parts_add(struct tl_parts *to, const struct tl_parts *p);
+const char *parts_culprit(struct join *j, const struct tl_parts *p);
+
+/* phases.c */
+void phases_of(struct join *j, struct jbatch *jb);
+
+
+#endif

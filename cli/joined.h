@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * joined.h - what timeline, why, summary and disk have in common: open the trails,
+ * run them through the join, keep what the filters keep.
+ */
+#ifndef ACKTRAIL_JOINED_H
+#define ACKTRAIL_JOINED_H
+
+#include "cmd.h"
+#include "filter.h"
+#include "join.h"
+#include "reader.h"
+
+struct joined {
+	/* set by the command */
+	char	**paths;
+	int	 nr_paths;
+	struct filter filter;
+	enum format format;
+	int64_t	 slow_ns;
+	bool	 attempts;		/* rows of batches that moved into others, too */
+	/* set by joined_open() */
+	struct reader *reader;
+	int64_t	 end_ns;
+};
+
+/* Options every such command has: TRAIL…, --format, --slow MS, FILTERS. */
+extern const struct argp joined_argp;
+
+bool joined_open(struct joined *c);
+/*
+ * One pass over all events.  batch() gets what the filters keep, in order of
+ * resolution, or with --slowest the slowest first; b lives until it returns.
+ */
+void joined_run(struct joined *c, void (*batch)(void *arg, struct tl_batch *b),
+		void (*sync)(void *arg, const struct tl_sync *s), void *arg);
+int joined_close(struct joined *c);	/* exit status */
+
+#endif

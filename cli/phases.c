@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <string.h>
+#include "join_int.h"
+#include "phases.h"
+
+/* The saw: where it stands, how far it may go, how sure the last cut was. */
+struct cut {
+	struct join *j;
+	struct jbatch *jb;
+	struct tl_batch *b;
+	int64_t	 at, limit, bound;
+	enum tl_known known;
+	uint32_t attempt;
+};
+
+static enum tl_known weaker(enum tl_known a, enum tl_known b)
+{
+	return a < b ? a : b;
+}
+
+/* Everything from here to `until` is `name`; NULL when that is nothing. */
+static struct tl_phase *go(struct cut *c, enum tl_phase_name name, int64_t until,
+			   enum tl_known known, int64_t bound)
+{
+	struct tl_batch *b = c->b;
+	struct tl_phase *p;
+
+	if (!until)
+		return NULL;
+	if (until > c->limit) {
+		until = c->limit;
+		known = TL_KNOWN_EXACT;
+		bound = 0;
+	}
+	if (until <= c->at)
+		return NULL;
+	p = b->nr_phases ? &b->phases[b->nr_phases - 1] : NULL;
+	if (p && ((p->name == name && p->attempt == c->attempt) || b->nr_phases == TL_MAX_PHASES)) {
+		p->ns += until - c->at;
+		p->known = weaker(p->known, known);
+	} else {
+		p = &b->phases[b->nr_phases++];
+		*p = (struct tl_phase){ .name = name, .attempt = c->attempt, .begin_ns = c->at,
+					.ns = until - c->at, .known = weaker(c->known, known) };
+	}
+	if (name == TL_PHASE_UNKNOWN)
+		p->known = TL_KNOWN_UNKNOWN;
+	p->bound_ns = p->known == TL_KNOWN_ACROSS ? (bound > c->bound ? bound : c->bound) : 0;
+	c->at = until;
+	c->known = known;
+	c->bound = bound;
+	return p;
+}
+
+static struct tl_phase *go_exact(struct cut *c, enum tl_phase_name name, int64_t until)
+{
+	return go(c, name, until, TL_KNOWN_EXACT, 0);
+}
+
+/* ---- who held the connection ------------------------------------------------------ */
+
+static int64_t overlap(int64_t a, int64_t b, int64_t x, int64_t y)
+{
+	int64_t lo = a > x ? a : x, hi = b < y ? b : y;
+
+	return hi > lo ? hi - lo : 0;
+}
+
+struct held { int64_t fsync, append, quota, rest, total, first, last; const char *culprit; int64_t worst; };
+
+static void held_add(struct held *h, const struct busy *b, int64_t from, int64_t to)
+{
+	int64_t end = b->answered ? b->answered : to, in = overlap(b->read, end, from, to);
+	int64_t life = end - b->read;
+	double part = life > 0 ? (double)in / (double)life : 0;
+
+	if (b->answered && b->throttle)
+		h->quota += overlap(b->answered, b->answered + b->throttle, from, to);
+	if (!in)
+		return;
+	if (!h->first || b->read < h->first)
+		h->first = b->read;
+	if (end > h->last)
+		h->last = end;
+	h->total += in;
+	h->fsync += (int64_t)(part * (double)b->fsync);
+	h->append += (int64_t)(part * (double)b->append);
+	if (b->culprit && b->fsync > h->worst) {
+		h->worst = b->fsync;
+		h->culprit = b->culprit;
+	}
+}
+
+/* What the broker did on that connection from..to, but for the request `own`. */
+static struct held held_of(struct join *j, const struct bconn *c, int64_t from, int64_t to,
+			   const struct breq *own, int64_t shift)
+{
+	struct held h = { 0 };
+	uint32_t n = c->nr_busy < JOIN_BUSY ? c->nr_busy : JOIN_BUSY;
+	const struct breq *r;
+
+	from += shift;
+	to += shift;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct busy *b = &c->ring[(c->nr_busy - 1 - i) % JOIN_BUSY];
+
+		if (b->answered + b->throttle < from)
+			break;
+		if (own && b->read >= own->read_ns)
+			continue;
+		if (b->read < to)
+			held_add(&h, b, from, to);
+	}
+	DL_FOREACH(c->open, r)
+		if (r != own && r->read_ns < to && (!own || r->read_ns < own->read_ns)) {
+			struct busy b = busy_of(r);
+
+			for (uint32_t i = 0; i < r->nr_links && !b.culprit; i++)
+				if (r->links[i].batch)
+					b.culprit = parts_culprit(j, &r->links[i].batch->b
+						.attempts[r->links[i].attempt].sync);
+			held_add(&h, &b, from, to);
+		}
+	if (h.first) {
+		h.first -= shift;
+		h.last -= shift;
+	}
+	return h;
+}
+
+/* A batch inherits what held those before it: a cause only when most of it is known. */
+static void inherit(struct tl_phase *p, const struct held *h)
+{
+	if (!p)
+		return;
+	if (h->quota > h->total && 2 * h->quota > p->ns) {
+		p->cause = TL_CAUSE_QUOTA;
+	} else if (2 * h->fsync >= h->total && h->fsync > 0) {
+		p->cause = TL_CAUSE_LEADER_FSYNC;
+		p->culprit = h->culprit;
+	} else if (2 * h->append >= h->total && h->append > 0) {
+		p->cause = TL_CAUSE_APPEND_STALL;
+	} else if (h->total > 0) {
+		p->cause = TL_CAUSE_BROKER_SIDE;
+	}
+}
+
+/* The window or the socket was full: because of what? */
+static void inherit_from_peer(struct cut *c, struct tl_phase *p, const struct peer *peer)
+{
+	const struct bconn *bc = peer && peer->last ? peer->last->bconn : NULL;
+	const struct blame *best = NULL;
+	int64_t most = 0;
+	uint32_t n;
+
+	if (!p || !peer)
+		return;
+	if (bc) {
+		struct held h = held_of(c->j, bc, p->begin_ns, p->begin_ns + p->ns, NULL, 0);
+
+		if (2 * h.total >= p->ns || h.quota) {
+			inherit(p, &h);
+			return;
+		}
+	}
+	n = peer->nr_blames < JOIN_BLAMES ? peer->nr_blames : JOIN_BLAMES;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct blame *b = &peer->blame[i];
+		int64_t in = overlap(b->begin, b->end, p->begin_ns, p->begin_ns + p->ns);
+
+		if (in > most && b->cause != TL_CAUSE_WINDOW) {
+			most = in;
+			best = b;
+		}
+	}
+	if (best && 2 * most >= p->ns) {
+		p->cause = best->cause;
+		p->culprit = best->culprit;
+	}
+}
+
+/* ---- before and between attempts ---------------------------------------------------- */
+
+struct slice { enum tl_phase_name name; bool found, first; int64_t until; };
+
+static void slice_look(const struct spans *s, enum tl_phase_name name, int64_t at,
+		       struct slice *best)
+{
+	uint32_t n = s->nr < JOIN_SPANS ? s->nr : JOIN_SPANS;
+
+	if (s->open_since) {
+		if (s->open_since <= at && !best->found) {
+			best->found = true;
+			best->name = name;
+			best->first = s->open_first;
+		} else if (s->open_since > at && s->open_since < best->until) {
+			best->until = s->open_since;
+		}
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		int64_t begin = s->iv[i].begin, end = s->iv[i].end;
+
+		if (begin <= at && at < end) {
+			if (!best->found) {
+				best->found = true;
+				best->name = name;
+				best->first = s->iv[i].first;
+			}
+			if (end < best->until)
+				best->until = end;
+		} else if (begin > at && begin < best->until) {
+			best->until = begin;
+		}
+	}
+}
+
+/* Why it was not being sent until `to`, as far as the connection's history tells. */
+static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl_phase_name other)
+{
+	if (to > c->limit)
+		to = c->limit;
+	while (c->at < to) {
+		struct slice s = { .name = other, .until = to };
+		struct tl_phase *p;
+
+		if (peer) {
+			slice_look(&peer->down, TL_PHASE_BROKER_DOWN, c->at, &s);
+			slice_look(&peer->full, TL_PHASE_WINDOW, c->at, &s);
+			slice_look(&peer->busy, TL_PHASE_BACKPRESSURE, c->at, &s);
+		}
+		/* A moment between two reasons belongs to the one before. */
+		if (!s.found && s.until - c->at < PHASE_SLACK && c->b->nr_phases &&
+		    c->b->phases[c->b->nr_phases - 1].attempt == c->attempt)
+			s.name = c->b->phases[c->b->nr_phases - 1].name;
+		p = go(c, s.name, s.until, s.name == TL_PHASE_UNKNOWN ? TL_KNOWN_EXACT
+								      : TL_KNOWN_INFERRED, 0);
+		if (p && s.found && s.name == TL_PHASE_BROKER_DOWN)
+			p->cause = s.first ? TL_CAUSE_COLD_START : TL_CAUSE_UNREACHABLE;
+	}
+	for (uint32_t i = 0; peer && i < c->b->nr_phases; i++) {
+		struct tl_phase *p = &c->b->phases[i];
+
+		if (p->cause == TL_CAUSE_UNKNOWN &&
+		    (p->name == TL_PHASE_WINDOW || p->name == TL_PHASE_BACKPRESSURE))
+			inherit_from_peer(c, p, peer);
+	}
+}
+
+static void before_send(struct cut *c, int64_t until)
+{
+	const struct tl_batch *b = c->b;
+	const struct tl_producer *p = &b->producer;
+	enum tl_known known = b->created_inferred ? TL_KNOWN_INFERRED : TL_KNOWN_EXACT;
+	int64_t lingered = until;
+
+	if (p->linger_us || p->instance)
+		lingered = b->created_first_ns + (int64_t)p->linger_us * 1000;
+	else if (b->created_last_ns)
+		lingered = b->created_last_ns;
+	/* Full before its time: it could have gone when the last message came. */
+	if (p->batch_messages && b->count >= p->batch_messages && b->created_last_ns &&
+	    b->created_last_ns < lingered)
+		lingered = b->created_last_ns;
+	if (lingered < c->at)
+		lingered = c->at;
+	if (until - lingered < WAKE_SLACK)
+		lingered = until;
+	go(c, TL_PHASE_LINGER, lingered, lingered == until ? TL_KNOWN_EXACT : known, 0);
+	wait_for(c, c->jb->peer, until, TL_PHASE_UNKNOWN);
+}
+
+/* ---- one attempt ------------------------------------------------------------------ */
+
+/* From the client's socket until the broker read it, or `to` when it never did. */
+static void until_read(struct cut *c, const struct tl_attempt *a, const struct link_state *st, int64_t to)
+{
+	const struct bconn *bc = st->breq ? st->breq->bconn : st->req ? st->req->conn->bconn : NULL;
+	enum tl_known known = a->read_ns ? a->broker_known : TL_KNOWN_EXACT;
+	int64_t shift = st->breq && a->read_ns ? st->breq->read_ns - a->read_ns : 0;
+	struct held h;
+
+	if (to > c->limit)
+		to = c->limit;
+	if (!bc) {
+		go(c, TL_PHASE_BROKER_SIDE, to, known, a->bound_ns);
+		return;
+	}
+	if (a->arrived_ns)
+		go(c, TL_PHASE_NETWORK, a->arrived_ns, a->broker_known, a->bound_ns);
+	if (to <= c->at)
+		return;
+	h = held_of(c->j, bc, c->at, to, st->breq, shift);
+	if (!h.total && !h.quota) {
+		if (a->arrived_ns && to - c->at >= PHASE_SLACK)
+			go(c, TL_PHASE_BROKER_SIDE, to, known, a->bound_ns);
+		else
+			go(c, a->read_ns ? TL_PHASE_NETWORK : TL_PHASE_BROKER_SIDE, to, known, a->bound_ns);
+		return;
+	}
+	if (!a->arrived_ns && h.first > c->at + PHASE_SLACK)
+		go(c, TL_PHASE_NETWORK, h.first, TL_KNOWN_INFERRED, a->bound_ns);
+	if (a->read_ns && to - h.last > MUTE_SLACK && !h.quota) {
+		inherit(go(c, TL_PHASE_BEHIND, h.last, weaker(known, a->arrived_ns ? TL_KNOWN_EXACT
+			: TL_KNOWN_INFERRED), a->bound_ns), &h);
+		go(c, TL_PHASE_BROKER_SIDE, to, known, a->bound_ns);
+		return;
+	}
+	if (!a->arrived_ns)
+		c->known = weaker(c->known, TL_KNOWN_INFERRED);
+	inherit(go(c, TL_PHASE_BEHIND, to, known, a->bound_ns), &h);
+}
+
+static void attempt(struct cut *c, uint32_t i, int64_t limit)
+{
+	struct tl_attempt *a = &c->b->attempts[i];
+	const struct link_state *st = &c->jb->state[i];
+	int64_t keep = c->limit, bound = a->bound_ns;
+	enum tl_known known = a->broker_known;
+	struct tl_phase *p;
+
+	c->attempt = a->n;
+	if (limit < c->limit)
+		c->limit = limit;
+	p = go_exact(c, TL_PHASE_SOCKET, a->write_end_ns);
+	if (p && p->ns > PHASE_SLACK)
+		inherit_from_peer(c, p, c->jb->peer);
+	if (a->read_ns)
+		until_read(c, a, st, a->read_ns);
+	else if (!a->append_begin_ns && !a->response_read_ns)
+		until_read(c, a, st, c->limit);
+	if (a->append_begin_ns) {
+		go(c, a->read_ns ? TL_PHASE_QUEUE : TL_PHASE_BROKER_SIDE, a->append_begin_ns, known, bound);
+		/* What the broker does between the write and its sync is part of appending. */
+		go(c, TL_PHASE_APPEND, a->sync_begin_ns ? a->sync_begin_ns : a->append_end_ns, known, bound);
+		p = go(c, TL_PHASE_FSYNC, a->sync_end_ns, known, bound);
+		if (p) {
+			p->parts = &a->sync;
+			p->culprit = parts_culprit(c->j, &a->sync);
+		}
+		p = go(c, TL_PHASE_INDEX, a->index_end_ns, known, bound);
+		if (p) {
+			p->parts = &a->index;
+			p->culprit = parts_culprit(c->j, &a->index);
+		}
+		/* Followers that were seen to append only after the leader held it up. */
+		for (uint32_t k = 0; k < c->b->nr_replicas; k++)
+			if (c->b->replicas[k].append_ns > c->at)
+				go(c, TL_PHASE_REPLICATION, c->b->replicas[k].append_ns, known, bound);
+	} else if (a->read_ns && !a->answered && st->breq && !st->breq->answered_ns) {
+		go(c, TL_PHASE_QUEUE, c->limit, TL_KNOWN_EXACT, 0);
+	}
+	if (a->response_written_ns) {
+		go(c, TL_PHASE_BROKER_SIDE, a->response_written_ns, known, bound);
+		go_exact(c, TL_PHASE_RESPONSE, a->response_read_ns);
+	} else if (a->response_read_ns) {
+		go_exact(c, TL_PHASE_BROKER_SIDE, a->response_read_ns);
+	}
+	if (!a->response_read_ns)
+		go_exact(c, a->response_written_ns ? TL_PHASE_RESPONSE : TL_PHASE_BROKER_SIDE, c->limit);
+	c->limit = keep;
+}
+
+static enum tl_cause cause_of_error(int16_t code)
+{
+	switch (code) {
+	case 0:  return TL_CAUSE_UNKNOWN;
+	case 3: case 5: case 6: case 9: case 74: case 100:
+		return TL_CAUSE_NO_LEADER;
+	case 45: case 47: case 59:
+		return TL_CAUSE_IDEMPOTENCE;
+	default: return TL_CAUSE_BROKER_ERROR;
+	}
+}
+
+/* ---- the whole life ------------------------------------------------------------------ */
+
+static void of_client(struct cut *c)
+{
+	struct tl_batch *b = c->b;
+
+	if (!b->created_first_ns) {
+		/* No ack told it.  A CreateTime is the app's word, to the millisecond. */
+		int64_t ts = b->first_ts_ms * JOIN_MS, first = b->nr_attempts ? b->attempts[0].write_begin_ns : 0;
+
+		b->created_inferred = true;
+		b->created_first_ns = ts > 0 && ts <= first && first - ts < 600000 * JOIN_MS ? ts : first;
+	}
+	if (!b->created_first_ns || b->created_first_ns > b->end_ns)
+		b->created_first_ns = b->end_ns;
+	c->at = b->created_first_ns;
+	c->known = b->created_inferred ? TL_KNOWN_INFERRED : TL_KNOWN_EXACT;
+	if (b->blocked_ns > 0) {
+		c->at -= b->blocked_ns;
+		go(c, TL_PHASE_BLOCKED, b->created_first_ns, TL_KNOWN_EXACT, 0);
+	}
+	if (!b->nr_attempts) {
+		if (!b->sent)
+			before_send(c, c->limit);
+		else
+			go(c, TL_PHASE_UNKNOWN, c->limit, TL_KNOWN_EXACT, 0);
+	} else {
+		before_send(c, b->attempts[0].write_begin_ns);
+	}
+	for (uint32_t i = 0; i < b->nr_attempts && i <= b->counted; i++) {
+		const struct tl_attempt *a = &b->attempts[i], *next = i < b->counted ? a + 1 : NULL;
+		int64_t end = c->limit;
+
+		if (next && next->write_begin_ns && next->write_begin_ns < end)
+			end = next->write_begin_ns;
+		if (a->ended_ns && a->ended_ns < end)
+			end = a->ended_ns;
+		attempt(c, i, end);
+		if (!next && (b->outcome == TL_OUTCOME_ACKED || a->answered) && !a->error_code)
+			break;
+		/* Until the next attempt, or until it was given up. */
+		c->attempt = 0;
+		{
+			uint32_t n = b->nr_phases;
+
+			wait_for(c, c->jb->peer, next ? next->write_begin_ns : c->limit, TL_PHASE_RETRY);
+			for (; n < b->nr_phases; n++)
+				if (b->phases[n].name == TL_PHASE_RETRY)
+					b->phases[n].cause = a->answered ? cause_of_error(a->error_code)
+									 : TL_CAUSE_UNKNOWN;
+		}
+	}
+	c->attempt = 0;
+	if (b->outcome == TL_OUTCOME_ACKED && b->acked_ns) {
+		if (b->acked_ns - c->at < PHASE_SLACK && b->nr_phases) {
+			struct tl_phase *p = &b->phases[b->nr_phases - 1];
+
+			c->attempt = p->attempt;
+			go(c, p->name, b->acked_ns, TL_KNOWN_EXACT, 0);
+			c->attempt = 0;
+		} else {
+			go(c, TL_PHASE_UNKNOWN, b->acked_ns, TL_KNOWN_EXACT, 0);
+		}
+	}
+	go(c, b->callback_ns ? TL_PHASE_CALLBACK : TL_PHASE_UNKNOWN, c->limit, TL_KNOWN_EXACT, 0);
+}
+
+/* A client that nobody witnessed: the broker's half. */
+static void of_broker(struct cut *c)
+{
+	struct tl_batch *b = c->b;
+	struct tl_attempt *a = b->nr_attempts ? &b->attempts[0] : NULL;
+
+	if (!a)
+		return;
+	c->at = a->arrived_ns ? a->arrived_ns : a->read_ns ? a->read_ns : a->append_begin_ns;
+	if (a->response_written_ns > c->limit)
+		c->limit = a->response_written_ns;
+	if (a->index_end_ns > c->limit)
+		c->limit = a->index_end_ns;
+	if (a->sync_end_ns > c->limit)
+		c->limit = a->sync_end_ns;
+	b->end_ns = b->resolved_ns = c->limit;
+	if (!c->at || c->at > c->limit)
+		c->at = c->limit;
+	b->created_first_ns = c->at;
+	c->known = TL_KNOWN_EXACT;
+	attempt(c, 0, c->limit);
+}
+
+void phases_of(struct join *j, struct jbatch *jb)
+{
+	struct cut c = { .j = j, .jb = jb, .b = &jb->b, .limit = jb->b.end_ns };
+
+	jb->b.nr_phases = 0;
+	if (jb->b.client)
+		of_client(&c);
+	else
+		of_broker(&c);
+	/* The wait inside produce() is part of the batch's life. */
+	if (jb->b.blocked_ns > 0)
+		jb->b.created_first_ns -= jb->b.blocked_ns;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <inttypes.h>
+#include <stdio.h>
+#include <time.h>
+#include "span.h"
+
+const char *span_text(char *buf, size_t size, int64_t ns)
+{
+	static const struct { double unit; const char *name; } units[] = {
+		{ 1e9, "s" }, { 1e6, "ms" }, { 1e3, "µs" },
+	};
+	double v = (double)(ns < 0 ? -ns : ns);
+	const char *sign = ns < 0 ? "-" : "";
+
+	if (v >= 119.5e9) {
+		snprintf(buf, size, "%s%dm%02ds", sign, (int)(v / 60e9), (int)(v / 1e9) % 60);
+		return buf;
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		double x = v / units[i].unit;
+
+		if (x < 0.9995)
+			continue;
+		snprintf(buf, size, "%s%.*f %s", sign, x < 9.995 ? 2 : x < 99.95 ? 1 : 0, x, units[i].name);
+		return buf;
+	}
+	snprintf(buf, size, "%" PRId64 " ns", ns);
+	return buf;
+}
+
+const char *clock_text(char *buf, size_t size, int64_t axis_ns)
+{
+	time_t s = (time_t)(axis_ns / 1000000000);
+	struct tm tm;
+
+	if (!localtime_r(&s, &tm) || axis_ns <= 0) {
+		snprintf(buf, size, "?");
+		return buf;
+	}
+	snprintf(buf, size, "%02d:%02d:%02d.%03d", tm.tm_hour, tm.tm_min, tm.tm_sec,
+		 (int)(axis_ns / 1000000 % 1000));
+	return buf;
+}
+
+const char *date_text(char *buf, size_t size, int64_t axis_ns)
+{
+	time_t s = (time_t)(axis_ns / 1000000000);
+	struct tm tm;
+
+	if (!gmtime_r(&s, &tm) || axis_ns <= 0) {
+		snprintf(buf, size, "?");
+		return buf;
+	}
+	snprintf(buf, size, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900, tm.tm_mon + 1,
+		 tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(axis_ns / 1000000 % 1000));
+	return buf;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * span.h - lengths and points of time for people.
+ */
+#ifndef ACKTRAIL_SPAN_H
+#define ACKTRAIL_SPAN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* "812 ns", "45 µs", "3.2 ms", "1.24 s", "2m05s": three digits at most. */
+const char *span_text(char *buf, size_t size, int64_t ns);
+
+/* "14:03:22.071" of a time on the axis, local time zone unless TZ says otherwise. */
+const char *clock_text(char *buf, size_t size, int64_t axis_ns);
+
+/* "2026-01-02T14:03:22.071Z" */
+const char *date_text(char *buf, size_t size, int64_t axis_ns);
+
+#endif

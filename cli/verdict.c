@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <stdio.h>
+#include <string.h>
+#include "verdict.h"
+
+#define MIN_SHARE	0.05	/* below this a cause is not worth a word */
+
+enum tl_cause verdict_phase_cause(const struct tl_batch *b, const struct tl_phase *p)
+{
+	switch (p->name) {
+	case TL_PHASE_BLOCKED:	   return TL_CAUSE_QUEUE_FULL;
+	case TL_PHASE_LINGER:	   return TL_CAUSE_LINGER;
+	case TL_PHASE_WINDOW:	   return p->cause ? p->cause : TL_CAUSE_WINDOW;
+	case TL_PHASE_BROKER_DOWN:
+		/* A start that took long and then worked; or a broker that never came up. */
+		if (p->cause == TL_CAUSE_COLD_START && b->outcome == TL_OUTCOME_ACKED)
+			return TL_CAUSE_COLD_START;
+		return TL_CAUSE_UNREACHABLE;
+	case TL_PHASE_BACKPRESSURE:
+	case TL_PHASE_SOCKET:	   return p->cause ? p->cause : TL_CAUSE_NETWORK;
+	case TL_PHASE_NETWORK:	   return TL_CAUSE_NETWORK;
+	case TL_PHASE_BEHIND:	   return p->cause ? p->cause : TL_CAUSE_BROKER_SIDE;
+	case TL_PHASE_RETRY:	   return p->cause;
+	case TL_PHASE_QUEUE:
+	case TL_PHASE_BROKER_SIDE: return TL_CAUSE_BROKER_SIDE;
+	case TL_PHASE_APPEND:	   return TL_CAUSE_APPEND_STALL;
+	case TL_PHASE_FSYNC:
+	case TL_PHASE_INDEX:	   return TL_CAUSE_LEADER_FSYNC;
+	case TL_PHASE_REPLICATION: return TL_CAUSE_FOLLOWER;
+	case TL_PHASE_RESPONSE:	   return TL_CAUSE_NETWORK;
+	case TL_PHASE_CALLBACK:	   return TL_CAUSE_APP_NOT_POLLING;
+	default:		   return TL_CAUSE_UNKNOWN;
+	}
+}
+
+struct tally {
+	int64_t	 ns, worst;
+	enum tl_known known;
+	const char *culprit;
+};
+
+static void tally_add(struct tally *t, const struct tl_phase *p)
+{
+	if (!t->ns || p->known < t->known)
+		t->known = p->known;
+	t->ns += p->ns;
+	if (p->culprit && p->ns > t->worst) {
+		t->worst = p->ns;
+		t->culprit = p->culprit;
+	}
+}
+
+static void rank(struct tl_verdict *v, struct tally *t, int64_t total)
+{
+	v->nr = 0;
+	while (v->nr < TL_MAX_CAUSES) {
+		int best = TL_CAUSE_UNKNOWN;
+
+		for (int c = TL_CAUSE_HEALTHY + 1; c < TL_NR_CAUSES; c++)
+			if (t[c].ns > t[best].ns || (best == TL_CAUSE_UNKNOWN && t[c].ns))
+				best = c;
+		if (best == TL_CAUSE_UNKNOWN || (double)t[best].ns < MIN_SHARE * (double)total)
+			return;
+		v->causes[v->nr++] = (struct tl_cause_share){
+			.cause = (enum tl_cause)best, .known = t[best].known, .ns = t[best].ns,
+			.share = (double)t[best].ns / (double)total, .culprit = t[best].culprit };
+		t[best].ns = 0;
+	}
+}
+
+static void only(struct tl_verdict *v, enum tl_cause cause, double share)
+{
+	v->nr = 1;
+	v->causes[0] = (struct tl_cause_share){ .cause = cause, .share = share,
+						.known = TL_KNOWN_EXACT };
+}
+
+/* An error that the broker gave says more than where the time was. */
+static enum tl_cause cause_of_answer(const struct tl_batch *b)
+{
+	const struct tl_attempt *a = b->nr_attempts ? &b->attempts[b->counted] : NULL;
+
+	if (b->outcome != TL_OUTCOME_FAILED || !a || !a->answered || !a->error_code)
+		return TL_CAUSE_UNKNOWN;
+	switch (a->error_code) {
+	case 3: case 5: case 6: case 9: case 74: case 100: return TL_CAUSE_NO_LEADER;
+	case 45: case 47: case 59: return TL_CAUSE_IDEMPOTENCE;
+	case 29: case 31: case 58: return TL_CAUSE_AUTH;
+	default: return TL_CAUSE_BROKER_ERROR;
+	}
+}
+
+static bool app_ended(const struct tl_batch *b)
+{
+	return b->outcome == TL_OUTCOME_DROPPED || b->outcome == TL_OUTCOME_LOST ||
+	       b->outcome == TL_OUTCOME_PURGED;
+}
+
+void verdict_of(struct tl_batch *b, int64_t slow_ns)
+{
+	struct tl_verdict *v = &b->verdict;
+	struct tally t[TL_NR_CAUSES];
+	int64_t total = 0, explained = 0, window = 0;
+	enum tl_cause said = cause_of_answer(b);
+
+	memset(t, 0, sizeof(t));
+	memset(v, 0, sizeof(*v));
+	for (uint32_t i = 0; i < b->nr_phases; i++) {
+		const struct tl_phase *p = &b->phases[i];
+		enum tl_cause c = verdict_phase_cause(b, p);
+
+		total += p->ns;
+		tally_add(&t[c], p);
+		if (c != TL_CAUSE_UNKNOWN)
+			explained += p->ns;
+		/* A cascade: who filled the window first, the window beside it. */
+		if (p->name == TL_PHASE_WINDOW && c != TL_CAUSE_WINDOW) {
+			tally_add(&t[TL_CAUSE_WINDOW], p);
+			window += p->ns;
+		}
+	}
+	if ((b->outcome == TL_OUTCOME_ACKED || b->outcome == TL_OUTCOME_BROKER_ONLY) && total < slow_ns) {
+		only(v, TL_CAUSE_HEALTHY, 1);
+	} else if (said != TL_CAUSE_UNKNOWN) {
+		only(v, said, 1);
+	} else if (app_ended(b)) {
+		/* What it waited for when the app went comes second. */
+		t[TL_CAUSE_UNKNOWN].ns = 0;
+		rank(v, t, total > 0 ? total : 1);
+		if (v->nr == TL_MAX_CAUSES)
+			v->nr--;
+		memmove(&v->causes[1], &v->causes[0], v->nr * sizeof(v->causes[0]));
+		v->nr++;
+		v->causes[0] = (struct tl_cause_share){ .cause = TL_CAUSE_APP_ENDED, .share = 1,
+							.known = TL_KNOWN_EXACT };
+	} else if (total <= 0 || 2 * explained < total) {
+		only(v, TL_CAUSE_UNKNOWN, total > 0 ? 1 - (double)explained / (double)total : 1);
+		v->causes[0].known = TL_KNOWN_UNKNOWN;
+	} else {
+		if (window && t[TL_CAUSE_WINDOW].ns >= total - window)
+			t[TL_CAUSE_WINDOW].ns -= 1;	/* never before what filled it */
+		t[TL_CAUSE_UNKNOWN].ns = 0;
+		rank(v, t, total);
+		for (uint32_t i = 0; i + 1 < v->nr; i++)
+			if (window && v->causes[i].cause == TL_CAUSE_WINDOW) {
+				struct tl_cause_share w = v->causes[i];
+
+				v->causes[i] = v->causes[i + 1];
+				v->causes[i + 1] = w;
+				break;
+			}
+	}
+	if (!v->nr)
+		only(v, TL_CAUSE_UNKNOWN, 1);
+	v->cause = v->causes[0].cause;
+	v->share = v->causes[0].share;
+	advice_text(b);
+}

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * why.c - acktrail why: the summary verdict over all affected batches, then one
+ * verdict a batch.  Two passes over the trails: nothing is kept but counts.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "batch_view.h"
+#include "joined.h"
+#include "say.h"
+#include "span.h"
+#include "verdict.h"
+
+#define EXAMPLES 20	/* sentences in text; all of them with --slowest or ndjson */
+
+enum { KEY_FAIL_ON = 0x700 };
+
+struct bucket {
+	enum tl_outcome outcome;
+	enum tl_cause cause;
+	char	 culprit[64];		/* the device and what it did, without who shared it */
+	uint64_t batches, messages, in_log, not_in_log;
+	int64_t	 total_ns, cause_ns, worst_ns;
+	int64_t	 sync_ns, flush_ns, syncs;
+};
+
+struct args {
+	struct joined c;
+	uint32_t fail_on;
+	bool	 failed, colour;
+	struct out out;
+	struct bucket *buckets;
+	size_t	 nr_buckets;
+	uint64_t batches, affected, told;
+	uint64_t of_outcome[TL_NR_OUTCOMES];
+};
+
+static const struct argp_option options[] = {
+	{ "fail-on", KEY_FAIL_ON, "OUTCOME,…", 0,
+	  "Exit with status 1 when a batch ended so (acked, failed, expired, …)", 0 },
+	{ 0 }
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct args *args = state->input;
+	const char *bad;
+	int len;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &args->c;
+		return 0;
+	case KEY_FAIL_ON:
+		if (!outcome_list(arg, &args->fail_on, &bad, &len))
+			argp_error(state, "--fail-on: “%.*s” is no outcome", len, bad);
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+static const struct argp_child children[] = { { &joined_argp, 0, NULL, 0 }, { 0 } };
+static const struct argp argp = {
+	options, parse, "TRAIL…",
+	"Say why batches were late or expired: the causes ranked over all of them, then each.",
+	children, NULL, NULL
+};
+
+static bool affected(const struct tl_batch *b)
+{
+	return b->verdict.cause != TL_CAUSE_HEALTHY && b->outcome != TL_OUTCOME_OPEN;
+}
+
+/* ---- first pass ------------------------------------------------------------------ */
+
+static struct bucket *bucket_of(struct args *args, const struct tl_batch *b)
+{
+	const struct tl_cause_share *c = &b->verdict.causes[0];
+	char culprit[64] = "";
+	struct bucket *p;
+
+	if (c->culprit)
+		snprintf(culprit, sizeof(culprit), "%.*s", (int)strcspn(c->culprit, ","), c->culprit);
+	for (size_t i = 0; i < args->nr_buckets; i++) {
+		p = &args->buckets[i];
+		if (p->outcome == b->outcome && p->cause == c->cause && !strcmp(p->culprit, culprit))
+			return p;
+	}
+	p = realloc(args->buckets, (args->nr_buckets + 1) * sizeof(*p));
+	if (!p)
+		return NULL;
+	args->buckets = p;
+	p = &args->buckets[args->nr_buckets++];
+	memset(p, 0, sizeof(*p));
+	p->outcome = b->outcome;
+	p->cause = c->cause;
+	memcpy(p->culprit, culprit, sizeof(culprit));
+	return p;
+}
+
+static void count(void *arg, struct tl_batch *b)
+{
+	struct args *args = arg;
+	int64_t total = b->end_ns - b->created_first_ns;
+	struct bucket *p;
+
+	args->batches++;
+	args->of_outcome[b->outcome]++;
+	if (args->fail_on & 1u << b->outcome)
+		args->failed = true;
+	if (!affected(b))
+		return;
+	args->affected++;
+	p = bucket_of(args, b);
+	if (!p)
+		return;
+	p->batches++;
+	p->messages += b->count;
+	p->in_log += b->in_log == TL_IN_LOG_YES;
+	p->not_in_log += b->in_log == TL_IN_LOG_NO;
+	p->total_ns += total;
+	p->cause_ns += b->verdict.causes[0].ns;
+	if (total > p->worst_ns)
+		p->worst_ns = total;
+	for (uint32_t i = 0; i < b->nr_attempts; i++)
+		if (b->attempts[i].sync.ns) {
+			p->syncs++;
+			p->sync_ns += b->attempts[i].sync.ns;
+			p->flush_ns += b->attempts[i].sync.part[TL_PART_FLUSH];
+		}
+}
+
+/* Lost data first, then by how many. */
+static int worse_first(const void *a, const void *b)
+{
+	const struct bucket *x = a, *y = b;
+	bool fine_x = x->outcome == TL_OUTCOME_ACKED || x->outcome == TL_OUTCOME_BROKER_ONLY;
+	bool fine_y = y->outcome == TL_OUTCOME_ACKED || y->outcome == TL_OUTCOME_BROKER_ONLY;
+
+	if (fine_x != fine_y)
+		return fine_x ? 1 : -1;
+	return x->batches < y->batches ? 1 : x->batches > y->batches ? -1 : 0;
+}
+
+static const char *kind_of(const struct bucket *p)
+{
+	return p->outcome == TL_OUTCOME_ACKED ? "late" : tl_outcome_names[p->outcome];
+}
+
+static void bucket_text(const struct args *args, const struct bucket *p)
+{
+	char line[512], t[24], u[24], v[24];
+	uint64_t late = 0;
+	struct wrap w;
+	int n;
+
+	for (size_t i = 0; i < args->nr_buckets; i++)
+		if (args->buckets[i].outcome == p->outcome)
+			late += args->buckets[i].batches;
+	n = snprintf(line, sizeof(line), "%llu of %llu %s batches (%llu messages): %s%s%s",
+		     (unsigned long long)p->batches, (unsigned long long)late, kind_of(p),
+		     (unsigned long long)p->messages, tl_cause_names[p->cause],
+		     *p->culprit ? " on " : "", p->culprit);
+	if (p->cause != TL_CAUSE_UNKNOWN && p->total_ns > 0)
+		n += snprintf(line + n, sizeof(line) - (size_t)n, ", %.0f%% of their time",
+			      100.0 * (double)p->cause_ns / (double)p->total_ns);
+	if (p->syncs) {
+		n += snprintf(line + n, sizeof(line) - (size_t)n, "; a sync took %s on average",
+			      span_text(t, sizeof(t), p->sync_ns / p->syncs));
+		if (p->flush_ns * 20 > p->sync_ns)
+			n += snprintf(line + n, sizeof(line) - (size_t)n, " (flush %s)",
+				      span_text(u, sizeof(u), p->flush_ns / p->syncs));
+	}
+	n += snprintf(line + n, sizeof(line) - (size_t)n, "; the slowest %s.",
+		      span_text(v, sizeof(v), p->worst_ns));
+	if (p->outcome != TL_OUTCOME_ACKED && p->outcome != TL_OUTCOME_BROKER_ONLY)
+		n += snprintf(line + n, sizeof(line) - (size_t)n,
+			      " In the log: %llu yes, %llu no, %llu unknown.",
+			      (unsigned long long)p->in_log, (unsigned long long)p->not_in_log,
+			      (unsigned long long)(p->batches - p->in_log - p->not_in_log));
+	if (*advice_setting(p->cause))
+		snprintf(line + n, sizeof(line) - (size_t)n, " To do: %s.", advice_setting(p->cause));
+	wrap_begin(&w, stdout, 2);
+	wrap_text(&w, line);
+	wrap_end(&w);
+}
+
+static void summary_text(const struct args *args)
+{
+	printf("%llu batches:", (unsigned long long)args->batches);
+	for (int i = 0; i < TL_NR_OUTCOMES; i++)
+		if (args->of_outcome[i])
+			printf(" %llu %s", (unsigned long long)args->of_outcome[i], tl_outcome_names[i]);
+	if (!args->affected)
+		printf("\nNothing was late and nothing was lost.\n");
+	else
+		printf("\n");
+	for (size_t i = 0; i < args->nr_buckets; i++)
+		bucket_text(args, &args->buckets[i]);
+}
+
+static void summary_json(struct args *args)
+{
+	struct out *o = &args->out;
+
+	out_begin(o);
+	out_object(o, "summary");
+	out_u64(o, "batches", args->batches);
+	out_u64(o, "affected", args->affected);
+	out_object(o, "outcomes");
+	for (int i = 0; i < TL_NR_OUTCOMES; i++)
+		if (args->of_outcome[i])
+			out_u64(o, tl_outcome_names[i], args->of_outcome[i]);
+	out_end(o);
+	if (args->nr_buckets)
+		out_text(o, "cause", tl_cause_names[args->buckets[0].cause]);
+	else
+		out_text(o, "cause", "healthy");
+	out_array(o, "causes");
+	for (size_t i = 0; i < args->nr_buckets; i++) {
+		const struct bucket *p = &args->buckets[i];
+
+		out_object(o, NULL);
+		out_text(o, "outcome", tl_outcome_names[p->outcome]);
+		out_text(o, "cause", tl_cause_names[p->cause]);
+		if (tl_cause_tiers[p->cause] != TL_TIER_NONE)
+			out_text(o, "tier", tl_tier_names[tl_cause_tiers[p->cause]]);
+		if (*p->culprit)
+			out_text(o, "culprit", p->culprit);
+		out_u64(o, "batches", p->batches);
+		out_u64(o, "messages", p->messages);
+		out_milli(o, "share", p->total_ns > 0 ? p->cause_ns * 1000 / p->total_ns : 0);
+		out_s64(o, "slowest_ns", p->worst_ns);
+		if (p->syncs)
+			out_s64(o, "sync_ns", p->sync_ns / p->syncs);
+		out_u64(o, "in_log_yes", p->in_log);
+		out_u64(o, "in_log_no", p->not_in_log);
+		out_end(o);
+	}
+	out_end(o);
+	out_end(o);
+	out_end(o);
+}
+
+/* ---- second pass ------------------------------------------------------------------ */
+
+static void tell_json(struct out *o, const struct tl_batch *b)
+{
+	out_begin(o);
+	out_text(o, "id", b->id);
+	out_text(o, "topic", b->topic);
+	out_s64(o, "partition", b->partition);
+	if (b->has_crc)
+		out_u64(o, "crc", b->crc);
+	out_u64(o, "count", b->count);
+	if (b->base_offset >= 0)
+		out_s64(o, "base_offset", b->base_offset);
+	out_text(o, "outcome", tl_outcome_names[b->outcome]);
+	out_bool(o, "sent", b->sent);
+	out_text(o, "in_log", in_log_name(b->in_log));
+	out_text(o, "resend", resend_name(b->resend));
+	out_text(o, "expired_by", b->expired_by);
+	if (b->client)
+		out_s64(o, "created_first_ns", b->created_first_ns);
+	if (b->outcome != TL_OUTCOME_OPEN)
+		out_s64(o, "resolved_ns", b->resolved_ns);
+	verdict_json(o, &b->verdict);
+	out_end(o);
+}
+
+static void tell(void *arg, struct tl_batch *b)
+{
+	struct args *args = arg;
+	struct wrap w;
+
+	if (args->c.format == FORMAT_NDJSON) {
+		tell_json(&args->out, b);
+		return;
+	}
+	if (!affected(b))
+		return;
+	if (!args->told)
+		fputc('\n', stdout);
+	if (args->told++ >= EXAMPLES && !args->c.filter.slowest)
+		return;
+	batch_head_text(stdout, b, args->colour);
+	wrap_begin(&w, stdout, 4);
+	wrap_text(&w, b->verdict.text);
+	wrap_end(&w);
+}
+
+int cmd_why(int argc, char **argv)
+{
+	struct args args = { 0 };
+	uint32_t slowest;
+	int status;
+
+	cmd_parse(&argp, argc, argv, 0, NULL, &args);
+	if (!joined_open(&args.c))
+		return STATUS_USAGE;
+	args.colour = say_colour(stdout);
+	out_open(&args.out, STDOUT_FILENO);
+	/* The summary is over all that the filters keep, however few are told. */
+	slowest = args.c.filter.slowest;
+	args.c.filter.slowest = 0;
+	joined_run(&args.c, count, NULL, &args);
+	args.c.filter.slowest = slowest;
+	qsort(args.buckets, args.nr_buckets, sizeof(*args.buckets), worse_first);
+	if (args.c.format == FORMAT_NDJSON)
+		summary_json(&args);
+	else
+		summary_text(&args);
+	reader_rewind(args.c.reader);
+	joined_run(&args.c, tell, NULL, &args);
+	if (args.told > EXAMPLES && !slowest)
+		printf("… and %llu more: --slowest N for the slowest N, --format ndjson for all.\n",
+		       (unsigned long long)(args.told - EXAMPLES));
+	free(args.buckets);
+	status = out_close(&args.out) || fflush(stdout) ? STATUS_CANNOT : 0;
+	if (!status)
+		status = joined_close(&args.c);
+	else
+		joined_close(&args.c);
+	return args.failed ? STATUS_FAIL_ON : status;
+}
