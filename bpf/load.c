@@ -33,6 +33,18 @@ static const struct piece {
 	enum at_coverage cover;
 	bool vital;			/* without it the kind of evidence is gone */
 } pieces[] = {
+	{ "request_enter_read", "syscalls/sys_enter_read", AT_COVER_REQUEST, true },
+	{ "request_exit_read", "syscalls/sys_exit_read", AT_COVER_REQUEST, true },
+	{ "request_enter_recvfrom", "syscalls/sys_enter_recvfrom", AT_COVER_REQUEST, false },
+	{ "request_exit_recvfrom", "syscalls/sys_exit_recvfrom", AT_COVER_REQUEST, false },
+	{ "request_enter_write", "syscalls/sys_enter_write", AT_COVER_REQUEST, true },
+	{ "request_exit_write", "syscalls/sys_exit_write", AT_COVER_REQUEST, true },
+	{ "request_enter_writev", "syscalls/sys_enter_writev", AT_COVER_REQUEST, true },
+	{ "request_exit_writev", "syscalls/sys_exit_writev", AT_COVER_REQUEST, true },
+	{ "request_enter_sendfile", "syscalls/sys_enter_sendfile64", AT_COVER_REQUEST, false },
+	{ "request_exit_sendfile", "syscalls/sys_exit_sendfile64", AT_COVER_REQUEST, false },
+	{ "request_enter_close", "syscalls/sys_enter_close", AT_COVER_REQUEST, true },
+	{ "request_tcp_probe", "btf:tcp_probe", AT_COVER_ARRIVAL, true },
 	{ "append_enter_write", "syscalls/sys_enter_write", AT_COVER_APPEND, true },
 	{ "append_exit_write", "syscalls/sys_exit_write", AT_COVER_APPEND, true },
 	{ "append_enter_writev", "syscalls/sys_enter_writev", AT_COVER_APPEND, false },
@@ -307,6 +319,11 @@ int load_watch(struct probe *p)
 			bpf_map__delete_elem(skel->maps.targets, &pid, sizeof(pid), 0);
 		else
 			bpf_map__update_elem(skel->maps.targets, &pid, sizeof(pid), &one, sizeof(one), 0);
+		for (unsigned j = 0; j < p->targets[i].nr_ports; j++) {
+			uint32_t port = p->targets[i].ports[j];
+
+			bpf_map__update_elem(skel->maps.ports, &port, sizeof(port), &one, sizeof(one), 0);
+		}
 	}
 	for (unsigned i = 0; i < p->nr_dirs; i++) {
 		struct { uint64_t ino; uint32_t dev, pad; } key = { p->dirs[i].ino, dev_to_kernel(p->dirs[i].dev), 0 };

@@ -80,17 +80,18 @@ struct rec_commit {
 /* The topic of the REC_BATCHes that follow on this connection. */
 struct rec_topic {
 	struct rec h;
-	unsigned int conn, by_id;	/* by_id: name holds the 16 bytes of a topic id */
+	unsigned int conn, nr;		/* nr: counts topics of the connection, as in rec_batch */
+	unsigned int by_id, pad;	/* by_id: name holds the 16 bytes of a topic id */
 	char name[REC_NAME];
 };
 
 struct rec_batch {
 	struct rec h;
-	unsigned int conn, corr;
+	unsigned int conn, corr, topic_nr;
 	int partition;
-	unsigned short index, pad;
+	unsigned short index;
 	unsigned char header[REC_HEADER];
-	unsigned char pad2[3];
+	unsigned char pad;
 };
 
 #define REC_ARRIVAL_MORE	1u	/* batches beyond REC_BATCHES */
