@@ -53,6 +53,7 @@ struct reader {
 	size_t	 nr_sources, room;
 	struct source **heap;
 	size_t	 nr_heap;
+	size_t	 nr_loaded;		/* chunks in memory */
 	size_t	 nr_done;		/* sources used up, for the progress */
 	bool	 advance;		/* heap[0]'s event was handed out */
 	bool	 want_unknown;
@@ -280,7 +281,6 @@ static bool index_trail(struct reader *r, struct open_trail *t, uint64_t *done, 
 		return false;
 	for (uint32_t i = 0; i < t->nr_chunks; i++) {
 		struct source *s;
-		uint32_t missing;
 		uint64_t min_ns;
 
 		say_progress("indexing", (*done)++, total);
@@ -289,7 +289,7 @@ static bool index_trail(struct reader *r, struct open_trail *t, uint64_t *done, 
 			*done += t->nr_chunks - i - 1;
 			break;
 		}
-		switch (trail_chunk(t, i, &c, &missing)) {
+		switch (trail_chunk(t, i, &c)) {
 		case CHUNK_UNUSED:
 			continue;
 		case CHUNK_RECYCLED:
@@ -350,10 +350,11 @@ static int by_time(const void *a, const void *b)
 	return x->off < y->off ? -1 : x->off > y->off;
 }
 
-static void unload(struct source *s)
+static void unload(struct reader *r, struct source *s)
 {
 	if (!s->loaded)
 		return;
+	r->nr_loaded--;
 	free(s->loaded->chunk.bytes);
 	free(s->loaded->item);
 	free(s->loaded);
@@ -391,20 +392,20 @@ static bool list_events(const struct reader *r, struct source *s)
  * Read the chunk as the index saw it: what its thread has added since belongs to
  * the next look, and what was recycled since is no more.
  */
-static bool load(const struct reader *r, struct source *s)
+static bool load(struct reader *r, struct source *s)
 {
 	struct open_trail *t = s->trail;
 	struct loaded *l = s->loaded = calloc(1, sizeof(*l));
 	enum chunk_state state;
-	uint32_t missing;
 
+	r->nr_loaded += l != NULL;
 	if (l)
 		l->chunk.bytes = malloc(t->pub.header.chunk_size);
 	if (!l || !l->chunk.bytes) {
 		t->pub.incomplete = true;
 		goto drop;
 	}
-	state = trail_chunk(t, s->index, &l->chunk, &missing);
+	state = trail_chunk(t, s->index, &l->chunk);
 	if (state != CHUNK_OK || l->chunk.header.seq != s->seq ||
 	    l->chunk.header.generation != s->generation) {
 		t->pub.recycled_chunks++;
@@ -415,7 +416,7 @@ static bool load(const struct reader *r, struct source *s)
 	if (list_events(r, s))
 		return true;
 drop:
-	unload(s);
+	unload(r, s);
 	return false;
 }
 
@@ -450,7 +451,7 @@ static void sift_down(struct reader *r, size_t i)
 
 static void pop(struct reader *r)
 {
-	unload(r->heap[0]);
+	unload(r, r->heap[0]);
 	r->heap[0] = r->heap[--r->nr_heap];
 	r->nr_done++;
 	if (r->nr_heap)
@@ -462,7 +463,7 @@ void reader_rewind(struct reader *r)
 	for (size_t i = 0; i < r->nr_sources; i++) {
 		struct source *s = &r->source[i];
 
-		unload(s);
+		unload(r, s);
 		s->key = axis(s->trail, s->min_ns);
 		r->heap[i] = s;
 	}
@@ -570,7 +571,7 @@ void reader_close(struct reader *r)
 	if (!r)
 		return;
 	for (size_t i = 0; i < r->nr_sources; i++)
-		unload(&r->source[i]);
+		unload(r, &r->source[i]);
 	for (int i = 0; i < r->nr_trails; i++)
 		trail_close(r->trail[i]);
 	free(r->source);
@@ -587,6 +588,11 @@ int reader_nr_trails(const struct reader *r)
 struct trail *reader_trail(const struct reader *r, int i)
 {
 	return &r->trail[i]->pub;
+}
+
+size_t reader_nr_loaded(const struct reader *r)
+{
+	return r->nr_loaded;
 }
 
 void reader_want_unknown(struct reader *r, bool want)

@@ -11,6 +11,7 @@
 #define ACKTRAIL_READER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <acktrail/trail.h>
 
@@ -97,6 +98,9 @@ const struct schema *trail_schema(const struct trail *t);
  * tail are set, the union is not.  For dump.
  */
 void reader_want_unknown(struct reader *r, bool want);
+
+/* Chunks in memory right now: what reading costs beside the index. */
+size_t reader_nr_loaded(const struct reader *r);
 
 /* Any trail cut short, damaged, or with lost (not merely recycled) events? */
 bool reader_incomplete(const struct reader *r);

@@ -316,16 +316,15 @@ void trail_close(struct open_trail *t)
 
 /* ---- chunks -------------------------------------------------------------- */
 
-enum chunk_state trail_chunk(const struct open_trail *t, uint32_t i, struct chunk *c,
-			     uint32_t *missing)
+enum chunk_state trail_chunk(const struct open_trail *t, uint32_t i, struct chunk *c)
 {
 	const struct at_header *h = &t->pub.header;
 	uint64_t at = h->chunk_off + (uint64_t)i * h->chunk_size;
 	struct at_chunk again;
 	size_t got;
 
-	*missing = 0;
 	c->len = 0;
+	c->cut = false;
 	memset(&c->header, 0, sizeof(c->header));
 	got = read_at(t->fd, &c->header, sizeof(c->header), at);
 	if (got < sizeof(c->header))
@@ -341,7 +340,7 @@ enum chunk_state trail_chunk(const struct open_trail *t, uint32_t i, struct chun
 	/* The commit word was read before the events that it vouches for. */
 	atomic_thread_fence(memory_order_acquire);
 	c->len = (uint32_t)read_at(t->fd, c->bytes, c->header.committed, at + sizeof(c->header));
-	*missing = c->header.committed - c->len;
+	c->cut = c->len < c->header.committed;
 	atomic_thread_fence(memory_order_acquire);
 	got = read_at(t->fd, &again, sizeof(again), at);
 	if (got == sizeof(again) &&
@@ -422,7 +421,8 @@ bool chunk_next(const struct open_trail *t, const struct chunk *c, uint32_t *off
 			return true;
 		*bad += padded;
 	}
-	*bad += c->len - *off;
+	if (!c->cut)	/* else it is the half of an event that the cut has left */
+		*bad += c->len - *off;
 	*off = c->len;
 	return false;
 }

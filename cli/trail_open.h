@@ -55,12 +55,12 @@ struct chunk {
 	struct at_chunk header;
 	uint8_t *bytes;		/* header.chunk_size bytes of room */
 	uint32_t len;		/* that are whole events, or should be */
+	bool	 cut;		/* the file ends before all that was committed */
 };
 enum chunk_state { CHUNK_OK, CHUNK_UNUSED, CHUNK_RECYCLED, CHUNK_BAD };
 
-/* Copies chunk i; *missing: bytes that were committed and are not in the file. */
-enum chunk_state trail_chunk(const struct open_trail *t, uint32_t i, struct chunk *c,
-			     uint32_t *missing);
+/* Copies chunk i. */
+enum chunk_state trail_chunk(const struct open_trail *t, uint32_t i, struct chunk *c);
 
 /* One event of a chunk: where it lies, and its header. */
 struct place {
