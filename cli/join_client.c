@@ -109,7 +109,7 @@ static void conn_leave(struct join *j, struct conn *c, int64_t ns, bool closed)
 
 	if (!p)
 		return;
-	if (p->up && --p->up == 0 && closed)
+	if (p->up && --p->up == 0 && closed && !p->states)
 		spans_open(&p->down, ns, false);
 	for (struct req *r = c->reqs; r; r = r->next)
 		if (r->flying && closed)
@@ -124,7 +124,7 @@ static void conn_enter(struct join *j, struct conn *c)
 	const struct inst *in = inst_find(j, c->key.trail, c->inst);
 	int64_t since = in && in->begin_ns ? in->begin_ns : c->connect_ns;
 
-	if (!p->ever_up) {
+	if (!p->ever_up && !p->states) {
 		p->down.open_since = 0;
 		if (since)
 			spans_open(&p->down, since, true);
@@ -132,7 +132,7 @@ static void conn_enter(struct join *j, struct conn *c)
 	p->ever_up = true;
 	p->up++;
 	p->last = c;
-	if (c->ready_ns)
+	if (c->ready_ns && !p->states)
 		spans_close(&p->down, c->ready_ns);
 	c->peer = p;
 	for (struct req *r = c->reqs; r; r = r->next)
@@ -531,18 +531,48 @@ static void instance_end(struct join *j, struct jtrail *t, const struct event *e
 	fate_instance_end(j, t, ev->instance_end.inst, event_axis(ev, ev->ns));
 }
 
-/* Before a broker was ever reached there is no connection to tell its absence. */
+/* "host:port/STATE", as librdkafka names its states. */
+static bool state_is(const struct event *ev, const char *const names[])
+{
+	const char *slash = memrchr(ev->tail, '/', ev->tail_len);
+	size_t n;
+
+	if (!slash)
+		return false;
+	n = ev->tail_len - (size_t)(++slash - ev->tail);
+	for (; *names; names++)
+		if (strlen(*names) == n && !memcmp(*names, slash, n))
+			return true;
+	return false;
+}
+
 static void broker_state(struct join *j, struct jtrail *t, const struct event *ev)
 {
+	static const char *const up[] = { "UP", "UPDATE", NULL };
+	static const char *const shaking[] = { "APIVERSION_QUERY", "SSL_HANDSHAKE", "AUTH_HANDSHAKE",
+					       "AUTH_REQ", "AUTH_LEGACY", "REAUTH", NULL };
 	struct key3 key = { t->index, ev->broker_state.inst, (uint32_t)ev->broker_state.broker };
 	const struct inst *in = inst_find(j, t->index, ev->broker_state.inst);
+	int64_t ns = event_axis(ev, ev->ns);
 	struct peer *p;
 
-	if (ev->broker_state.broker < 0)
+	if (ev->broker_state.broker < 0 || !ev->tail_len)
 		return;
 	p = peer_get(j, key);
-	if (!p->up && !p->ever_up)
-		spans_open(&p->down, in ? in->begin_ns : event_axis(ev, ev->ns), true);
+	if (!p->states) {
+		p->states = true;
+		spans_open(&p->down, in ? in->begin_ns : ns, true);
+	}
+	if (state_is(ev, up)) {
+		spans_close(&p->down, ns);
+		spans_close(&p->shaking, ns);
+	} else if (state_is(ev, shaking)) {
+		spans_close(&p->down, ns);
+		spans_open(&p->shaking, ns, false);
+	} else {
+		spans_close(&p->shaking, ns);
+		spans_open(&p->down, ns, false);
+	}
 }
 
 static void produce_event(struct join *j, struct jtrail *t, const struct event *ev)

@@ -59,6 +59,7 @@ struct fold {
 	struct topic *topic;
 	struct part *part;
 	int64_t	 ns, last_ns, created_first, created_last;
+	int64_t	 first_ts, last_ts, slack;	/* ms, as a batch's header has them, give or take slack */
 	uint32_t left, pos;
 	struct jbatch *last;		/* resolved by this fold */
 };
@@ -81,9 +82,9 @@ static void fold_times(const struct fold *f, struct jbatch *jb, bool whole)
 
 	b->created_first_ns = f->created_first;
 	b->created_last_ns = f->created_last;
-	if (!whole && !(f->e->flags & AT_ACKS_LOG_APPEND)) {
-		int64_t first = f->created_first + (b->first_ts_ms - f->e->first_ts_ms) * JOIN_MS;
-		int64_t last = f->created_first + (b->max_ts_ms - f->e->first_ts_ms) * JOIN_MS;
+	if (!whole) {
+		int64_t first = f->created_first + (b->first_ts_ms - f->first_ts) * JOIN_MS;
+		int64_t last = f->created_first + (b->max_ts_ms - f->first_ts) * JOIN_MS;
 
 		if (f->pos) {
 			b->created_first_ns = clamp(first, f->created_first, f->created_last);
@@ -182,39 +183,53 @@ static bool agrees(const struct fold *f, const struct jbatch *jb)
 	return ok ? replied_offset(jb) < 0 || f->e->first_offset < 0 : !failed;
 }
 
+/* Wall time of that process, in ms: what librdkafka stamps messages with. */
+static int64_t wall_ms(const struct event *ev, uint64_t raw_ns)
+{
+	const struct at_header *h = &ev->trail->header;
+
+	return (int64_t)(raw_ns + (h->created_real_ns - h->created_mono_ns)) / JOIN_MS;
+}
+
+/* Timestamps that an app sets say nothing about when. */
+static bool stamped_by_app(const struct fold *f, const struct jbatch *jb)
+{
+	int64_t raw = jb->b.attempts[0].write_begin_ns - f->ev->trail->to_axis_ns;
+	int64_t wall = wall_ms(f->ev, (uint64_t)raw);
+
+	return jb->b.first_ts_ms > wall + 1000 || jb->b.first_ts_ms + 600000 < wall;
+}
+
+static bool within(const struct fold *f, const struct jbatch *jb)
+{
+	return jb->b.first_ts_ms + f->slack >= f->first_ts && jb->b.max_ts_ms <= f->last_ts + f->slack;
+}
+
+static bool may_hold(const struct fold *f, const struct jbatch *jb)
+{
+	const struct tl_attempt *last = &jb->b.attempts[jb->b.nr_attempts - 1];
+
+	if (!usable(f, jb) || !agrees(f, jb) || jb->b.count > f->left)
+		return false;
+	if (jb->b.attempts[0].write_begin_ns + f->slack * JOIN_MS < f->created_first)
+		return false;
+	/* Never sent, says the library: not one that was, and was not refused. */
+	return !(f->e->err && !f->e->persisted && !last->answered);
+}
+
 /*
- * No offset to go by: batches in the order in which they were written, from the one
- * whose first message has the fold's first timestamp, as far as the counts go.
+ * No offset to go by: batches in the order in which they were written, those whose
+ * timestamps lie within the fold's, as far as the counts go.
  */
 static void fold_by_order(struct join *j, struct fold *f)
 {
-	const struct ev_acks *e = f->e;
-	bool by_ts = !(e->flags & AT_ACKS_LOG_APPEND), started = false;
 	struct jbatch *jb, *tmp;
 
-	DL_FOREACH2(f->part->open, jb, part_next)
-		if (usable(f, jb) && agrees(f, jb) && by_ts && jb->b.first_ts_ms == e->first_ts_ms &&
-		    jb->b.count <= f->left)
-			break;
-	if (!jb)
-		started = true;		/* none begins there: any that lies within */
-	else
-		f->pos = 0;
 	DL_FOREACH_SAFE2(f->part->open, jb, tmp, part_next) {
 		if (!f->left)
 			return;
-		if (!usable(f, jb) || !agrees(f, jb) || jb->b.count > f->left)
-			continue;
-		if (!started && jb->b.first_ts_ms != e->first_ts_ms)
-			continue;
-		if (by_ts && (jb->b.first_ts_ms < e->first_ts_ms ||
-			      jb->b.max_ts_ms > (e->last_ts_ms > e->first_ts_ms ? e->last_ts_ms
-									       : e->first_ts_ms)))
-			continue;
-		if (e->err && !e->persisted && !jb->b.attempts[jb->b.nr_attempts - 1].answered)
-			continue;	/* never sent, says the library; this one was */
-		started = true;
-		fold_take(j, f, jb, TL_JOIN_TIMESTAMPS);
+		if (may_hold(f, jb) && (within(f, jb) || stamped_by_app(f, jb)))
+			fold_take(j, f, jb, TL_JOIN_TIMESTAMPS);
 	}
 }
 
@@ -228,8 +243,8 @@ static void fold_rest(struct join *j, struct fold *f)
 	b->client = true;
 	b->sent = !e->err || e->persisted;
 	b->count = f->left;
-	b->first_ts_ms = e->first_ts_ms;
-	b->max_ts_ms = e->last_ts_ms;
+	b->first_ts_ms = f->first_ts;
+	b->max_ts_ms = f->last_ts;
 	if (!e->err && e->first_offset >= 0)
 		b->base_offset = e->first_offset + f->pos;
 	jb->part = f->part;
@@ -248,8 +263,9 @@ static void fold_rest(struct join *j, struct fold *f)
  * A batch whose messages were taken into others for a retry never resolves itself:
  * its attempts are over, and its messages resolved as part of `by`.
  */
-static void fold_moved(struct join *j, const struct jbatch *by)
+static void fold_moved(struct join *j, struct jbatch *by)
 {
+	int64_t first = 0;
 	struct jbatch *jb, *tmp;
 
 	if (!by || !by->b.has_crc || by->b.producer.id >= 0)
@@ -264,6 +280,11 @@ static void fold_moved(struct join *j, const struct jbatch *by)
 			continue;
 		jb->b.moved = true;
 		jb->b.created_first_ns = 0;
+		/* Where its first message was before belongs to its life. */
+		if (!by->earlier.write_begin_ns || jb->b.first_ts_ms < first) {
+			first = jb->b.first_ts_ms;
+			by->earlier = *last;
+		}
 		fate_resolve(j, jb, by->b.outcome, by->b.resolved_ns);
 	}
 }
@@ -286,6 +307,15 @@ void fate_acks(struct join *j, struct jtrail *t, const struct event *ev)
 		return;
 	if (f.created_first > f.ns)
 		f.created_first = f.ns;
+	/* Failed messages, and those stamped by the broker, do not tell their timestamps. */
+	if (e->first_ts_ms >= 0 && !(e->flags & AT_ACKS_LOG_APPEND)) {
+		f.first_ts = e->first_ts_ms;
+		f.last_ts = e->last_ts_ms > e->first_ts_ms ? e->last_ts_ms : e->first_ts_ms;
+	} else {
+		f.first_ts = wall_ms(ev, e->created_first_ns);
+		f.last_ts = wall_ms(ev, e->created_last_ns ? e->created_last_ns : e->created_first_ns);
+		f.slack = 2;
+	}
 	if (f.created_last < f.created_first)
 		f.created_last = f.created_first;
 	f.part = part_get(j, t->index, f.topic, e->partition);

@@ -51,7 +51,8 @@ struct peer {
 	uint32_t up;			/* connections now */
 	uint32_t in_flight;
 	bool	 ever_up;
-	struct spans down, full, busy;
+	bool	 states;		/* the library tells its state: surer than connections */
+	struct spans down, shaking, full, busy;	/* shaking: connected, not yet usable */
 	struct blame blame[JOIN_BLAMES];
 	uint32_t nr_blames;
 	struct conn *last;
@@ -211,6 +212,7 @@ struct jbatch {
 	struct peer *peer;
 	struct file *file;		/* waits there for its disk */
 	struct place_slot *place;
+	struct tl_attempt earlier;	/* its first message's, in a batch that it moved from */
 	bool	 hashed, in_seq, resolved, in_part, in_uncalled, pending, replied_ok;
 	uint32_t index;
 	struct jbatch *id_prev, *id_next, *seq_prev, *seq_next;

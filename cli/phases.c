@@ -181,7 +181,7 @@ static void inherit_from_peer(struct cut *c, struct tl_phase *p, const struct pe
 
 /* ---- before and between attempts ---------------------------------------------------- */
 
-struct slice { enum tl_phase_name name; bool found, first; int64_t until; };
+struct slice { enum tl_phase_name name; enum tl_cause cause; bool found, first; int64_t until; };
 
 static void slice_look(const struct spans *s, enum tl_phase_name name, int64_t at,
 		       struct slice *best)
@@ -221,10 +221,16 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 		to = c->limit;
 	while (c->at < to) {
 		struct slice s = { .name = other, .until = to };
+		int64_t at = c->at;
 		struct tl_phase *p;
 
 		if (peer) {
 			slice_look(&peer->down, TL_PHASE_BROKER_DOWN, c->at, &s);
+			if (!s.found && peer->shaking.nr + !!peer->shaking.open_since) {
+				slice_look(&peer->shaking, TL_PHASE_BROKER_DOWN, c->at, &s);
+				if (s.found)
+					s.cause = TL_CAUSE_BROKER_SIDE;
+			}
 			slice_look(&peer->full, TL_PHASE_WINDOW, c->at, &s);
 			slice_look(&peer->busy, TL_PHASE_BACKPRESSURE, c->at, &s);
 		}
@@ -234,8 +240,12 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 			s.name = c->b->phases[c->b->nr_phases - 1].name;
 		p = go(c, s.name, s.until, s.name == TL_PHASE_UNKNOWN ? TL_KNOWN_EXACT
 								      : TL_KNOWN_INFERRED, 0);
-		if (p && s.found && s.name == TL_PHASE_BROKER_DOWN)
-			p->cause = s.first ? TL_CAUSE_COLD_START : TL_CAUSE_UNREACHABLE;
+		if (!p || !s.found || s.name != TL_PHASE_BROKER_DOWN)
+			continue;
+		/* Merged with a slice before it: the longer one says why. */
+		if (p->cause == TL_CAUSE_UNKNOWN || 2 * (c->at - at) > p->ns)
+			p->cause = s.cause ? s.cause : s.first ? TL_CAUSE_COLD_START
+							       : TL_CAUSE_UNREACHABLE;
 	}
 	for (uint32_t i = 0; peer && i < c->b->nr_phases; i++) {
 		struct tl_phase *p = &c->b->phases[i];
@@ -372,6 +382,37 @@ static enum tl_cause cause_of_error(int16_t code)
 	}
 }
 
+/* It has to be sent again because of what became of `a`. */
+static void until_next(struct cut *c, const struct tl_attempt *a, int64_t until)
+{
+	const struct tl_phase *why = NULL;
+	enum tl_cause cause = a->answered ? cause_of_error(a->error_code) : TL_CAUSE_UNKNOWN;
+	struct tl_batch *b = c->b;
+	uint32_t n = b->nr_phases;
+
+	/* Not answered: what held that attempt longest. */
+	for (uint32_t i = 0; i < n && !a->answered; i++)
+		if (b->phases[i].begin_ns >= a->write_begin_ns && (!why || b->phases[i].ns > why->ns))
+			why = &b->phases[i];
+	if (why)
+		cause = verdict_phase_cause(b, why);
+	wait_for(c, c->jb->peer, until, TL_PHASE_RETRY);
+	for (; n < b->nr_phases; n++)
+		if (b->phases[n].name == TL_PHASE_RETRY) {
+			b->phases[n].cause = cause;
+			b->phases[n].culprit = why ? why->culprit : NULL;
+		}
+}
+
+/* The first message went out in another batch before, whose messages were regrouped. */
+static void carried_before(struct cut *c, const struct tl_attempt *a, int64_t until)
+{
+	before_send(c, a->write_begin_ns);
+	go_exact(c, TL_PHASE_SOCKET, a->write_end_ns);
+	go_exact(c, TL_PHASE_BROKER_SIDE, a->response_read_ns ? a->response_read_ns : a->ended_ns);
+	until_next(c, a, until);
+}
+
 /* ---- the whole life ------------------------------------------------------------------ */
 
 static void of_client(struct cut *c)
@@ -398,6 +439,9 @@ static void of_client(struct cut *c)
 			before_send(c, c->limit);
 		else
 			go(c, TL_PHASE_UNKNOWN, c->limit, TL_KNOWN_EXACT, 0);
+	} else if (c->jb->earlier.write_begin_ns >= c->at &&
+		   c->jb->earlier.write_begin_ns < b->attempts[0].write_begin_ns) {
+		carried_before(c, &c->jb->earlier, b->attempts[0].write_begin_ns);
 	} else {
 		before_send(c, b->attempts[0].write_begin_ns);
 	}
@@ -414,15 +458,7 @@ static void of_client(struct cut *c)
 			break;
 		/* Until the next attempt, or until it was given up. */
 		c->attempt = 0;
-		{
-			uint32_t n = b->nr_phases;
-
-			wait_for(c, c->jb->peer, next ? next->write_begin_ns : c->limit, TL_PHASE_RETRY);
-			for (; n < b->nr_phases; n++)
-				if (b->phases[n].name == TL_PHASE_RETRY)
-					b->phases[n].cause = a->answered ? cause_of_error(a->error_code)
-									 : TL_CAUSE_UNKNOWN;
-		}
+		until_next(c, a, next ? next->write_begin_ns : c->limit);
 	}
 	c->attempt = 0;
 	if (b->outcome == TL_OUTCOME_ACKED && b->acked_ns) {

@@ -15,7 +15,7 @@ enum tl_cause verdict_phase_cause(const struct tl_batch *b, const struct tl_phas
 		/* A start that took long and then worked; or a broker that never came up. */
 		if (p->cause == TL_CAUSE_COLD_START && b->outcome == TL_OUTCOME_ACKED)
 			return TL_CAUSE_COLD_START;
-		return TL_CAUSE_UNREACHABLE;
+		return p->cause == TL_CAUSE_BROKER_SIDE ? p->cause : TL_CAUSE_UNREACHABLE;
 	case TL_PHASE_BACKPRESSURE:
 	case TL_PHASE_SOCKET:	   return p->cause ? p->cause : TL_CAUSE_NETWORK;
 	case TL_PHASE_NETWORK:	   return TL_CAUSE_NETWORK;
