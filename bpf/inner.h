@@ -91,7 +91,7 @@ void devices_sample(struct probe *p, uint64_t now);
 int load_open(struct probe *p, char *why, size_t size);
 int load_attach(struct probe *p, char *why, size_t size);
 int load_poll(struct probe *p, int timeout_ms);
-int load_watch(struct probe *p);	/* (again) tell BPF the targets, directories, disks */
+void load_watch(struct probe *p);	/* (again) tell BPF the targets, directories, disks */
 uint64_t load_counts(struct probe *p, uint64_t *counts);	/* COUNT_NR of them; returns all lost */
 void load_detach(struct probe *p);	/* nothing new comes; what is there is read */
 void load_close(struct probe *p);

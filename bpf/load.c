@@ -23,7 +23,6 @@ struct load {
 	struct btf *btf, *modules[8];
 	unsigned nr_modules;
 	bool out[64];			/* by index in pieces[] */
-	bool attached;
 	char refused[64];		/* program that the verifier turned down */
 };
 
@@ -291,7 +290,7 @@ int load_open(struct probe *p, char *why, size_t size)
 		l->refused[0] = 0;
 		err = probe_bpf__load(l->skel);
 		if (!err)
-			return load_watch(p);
+			return 0;
 		probe_bpf__destroy(l->skel);
 		l->skel = NULL;
 		i = piece_by_name(l->refused);
@@ -307,7 +306,7 @@ fail:
 	return -1;
 }
 
-int load_watch(struct probe *p)
+void load_watch(struct probe *p)
 {
 	struct probe_bpf *skel = p->load->skel;
 	uint32_t one = 1;
@@ -342,7 +341,6 @@ int load_watch(struct probe *p)
 		strncpy(key, p->opt.topics[i], sizeof(key) - 1);
 		bpf_map__update_elem(skel->maps.topics, key, sizeof(key), &one, sizeof(one), 0);
 	}
-	return 0;
 }
 
 int load_attach(struct probe *p, char *why, size_t size)
@@ -360,7 +358,8 @@ int load_attach(struct probe *p, char *why, size_t size)
 		snprintf(why, size, "the BPF programs could not be attached: %s (-v shows why)", strerror(-err));
 		return -1;
 	}
-	l->attached = true;
+	/* Only now does any program see what it looks for: no half of a pair is taken for a whole. */
+	load_watch(p);
 	for (unsigned c = 0; c < AT_NR_COVER; c++)
 		if (p->cover[c].on && !p->cover[c].text[0])
 			snprintf(p->cover[c].text, WHY, "attached");
@@ -394,7 +393,6 @@ uint64_t load_counts(struct probe *p, uint64_t *counts)
 void load_detach(struct probe *p)
 {
 	probe_bpf__detach(p->load->skel);
-	p->load->attached = false;
 	ring_buffer__consume(p->load->ring);
 }
 
