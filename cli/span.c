@@ -28,6 +28,18 @@ const char *span_text(char *buf, size_t size, int64_t ns)
 	return buf;
 }
 
+const char *span_column(char *buf, size_t size, int64_t ns, int columns)
+{
+	char t[32];
+	int wide = 0;
+
+	span_text(t, sizeof(t), ns);
+	for (const char *p = t; *p; p++)
+		wide += ((unsigned char)*p & 0xc0) != 0x80;
+	snprintf(buf, size, "%*s%s", wide < columns ? columns - wide : 0, "", t);
+	return buf;
+}
+
 const char *clock_text(char *buf, size_t size, int64_t axis_ns)
 {
 	time_t s = (time_t)(axis_ns / 1000000000);

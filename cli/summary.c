@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * summary.c - acktrail summary: the account of messages, where the time went, and
+ * percentiles per phase.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <uthash.h>
+#include "batch_view.h"
+#include "hist.h"
+#include "joined.h"
+#include "say.h"
+#include "span.h"
+
+enum by { BY_TOPIC, BY_PARTITION, BY_BROKER, BY_DISK, NR_BY };
+static const char *const by_names[] = { "topic", "partition", "broker", "disk" };
+
+#define MAX_LINES	12	/* of each table in text; ndjson has all */
+
+struct group {
+	char	 name[300];	/* prefixed by its table's number */
+	enum by	 by;
+	uint64_t batches, messages, outcome[TL_NR_OUTCOMES];
+	int64_t	 total_ns, worst_ns, phase_ns[TL_NR_PHASES], sync_ns, flush_ns;
+	UT_hash_handle hh;
+};
+
+struct args {
+	struct joined c;
+	struct out out;
+	struct group *groups;
+	struct hist *total, *phase[TL_NR_PHASES];
+	uint64_t batches, messages;
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct args *args = state->input;
+
+	(void)arg;
+	if (key == ARGP_KEY_INIT) {
+		state->child_inputs[0] = &args->c;
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+static const struct argp_child children[] = { { &joined_argp, 0, NULL, 0 }, { 0 } };
+static const struct argp argp = {
+	NULL, parse, "TRAIL…",
+	"Account for every message, and say where the time went: per topic, partition, broker and "
+	"disk, with percentiles per phase.",
+	children, NULL, NULL
+};
+
+/* ---- gathering -------------------------------------------------------------------- */
+
+static struct group *group_of(struct args *args, enum by by, const char *name)
+{
+	char key[300];
+	struct group *g;
+	int n = snprintf(key, sizeof(key), "%d%s", (int)by, name);
+
+	if (n >= (int)sizeof(key))
+		n = (int)sizeof(key) - 1;
+	HASH_FIND(hh, args->groups, key, (size_t)n, g);
+	if (g)
+		return g;
+	g = calloc(1, sizeof(*g));
+	if (!g)
+		exit(STATUS_CANNOT);
+	memcpy(g->name, key, sizeof(key));
+	g->by = by;
+	HASH_ADD_KEYPTR(hh, args->groups, g->name, (size_t)n, g);
+	return g;
+}
+
+static void group_add(struct args *args, enum by by, const char *name, const struct tl_batch *b)
+{
+	struct group *g = group_of(args, by, name);
+	int64_t total = b->end_ns - b->created_first_ns;
+
+	g->batches++;
+	g->messages += b->count;
+	g->outcome[b->outcome]++;
+	g->total_ns += total;
+	if (total > g->worst_ns)
+		g->worst_ns = total;
+	for (uint32_t i = 0; i < b->nr_phases; i++)
+		g->phase_ns[b->phases[i].name] += b->phases[i].ns;
+	for (uint32_t i = 0; i < b->nr_attempts; i++) {
+		g->sync_ns += b->attempts[i].sync.ns + b->attempts[i].index.ns;
+		g->flush_ns += b->attempts[i].sync.part[TL_PART_FLUSH] +
+			       b->attempts[i].index.part[TL_PART_FLUSH];
+	}
+}
+
+static void gather(void *arg, struct tl_batch *b)
+{
+	struct args *args = arg;
+	int64_t ns[TL_NR_PHASES] = { 0 };
+	const char *topic = b->topic ? b->topic : "?";
+	const char *disk = NULL;
+	int32_t broker = -1;
+	char name[280];
+
+	args->batches++;
+	args->messages += b->count;
+	hist_add(args->total, b->end_ns - b->created_first_ns);
+	for (uint32_t i = 0; i < b->nr_phases; i++)
+		ns[b->phases[i].name] += b->phases[i].ns;
+	for (int i = 0; i < TL_NR_PHASES; i++)
+		if (ns[i])
+			hist_add(args->phase[i], ns[i]);
+	for (uint32_t i = 0; i < b->nr_attempts; i++) {
+		if (b->attempts[i].broker >= 0)
+			broker = b->attempts[i].broker;
+		if (b->attempts[i].sync.device)
+			disk = b->attempts[i].sync.device;
+	}
+	group_add(args, BY_TOPIC, topic, b);
+	snprintf(name, sizeof(name), "%s-%d", topic, b->partition);
+	group_add(args, BY_PARTITION, name, b);
+	if (broker >= 0) {
+		snprintf(name, sizeof(name), "%d", broker);
+		group_add(args, BY_BROKER, name, b);
+	}
+	if (disk)
+		group_add(args, BY_DISK, disk, b);
+}
+
+/* ---- the account ------------------------------------------------------------------ */
+
+struct account { uint64_t n[AT_NR_COUNTS]; };
+
+static struct account account_of(const struct trail *t, uint32_t slot)
+{
+	struct account a = { { 0 } };
+
+	for (unsigned s = 0; s < AT_NR_STRIPES; s++)
+		for (unsigned i = 0; i < AT_NR_COUNTS; i++)
+			a.n[i] += t->account.cell[slot][s].n[i];
+	return a;
+}
+
+/*
+ * accepted = acked + failed + expired + purged + dropped + (open or lost).  The rest
+ * is open while the process lives and lost when it is gone; less than nothing is ours.
+ */
+static bool account_balance(const struct trail *t, const struct account *a, uint64_t *rest,
+			    bool *lost)
+{
+	uint64_t ended = a->n[AT_ACKED] + a->n[AT_FAILED] + a->n[AT_EXPIRED] + a->n[AT_PURGED] +
+			 a->n[AT_DROPPED];
+
+	*lost = t->gone || t->header.state != AT_OPEN;
+	*rest = a->n[AT_ACCEPTED] > ended ? a->n[AT_ACCEPTED] - ended : 0;
+	return ended <= a->n[AT_ACCEPTED];
+}
+
+static bool empty(const struct account *a)
+{
+	for (unsigned i = 0; i < AT_NR_COUNTS; i++)
+		if (a->n[i])
+			return false;
+	return true;
+}
+
+static int accounts(struct args *args)
+{
+	int errors = 0;
+
+	for (int i = 0; i < reader_nr_trails(args->c.reader); i++) {
+		const struct trail *t = reader_trail(args->c.reader, i);
+
+		if (t->header.kind != AT_KIND_SHIM)
+			continue;
+		for (uint32_t slot = 0; slot < AT_NR_INSTANCES; slot++) {
+			struct account a = account_of(t, slot);
+			struct out *o = &args->out;
+			uint64_t rest;
+			bool lost, ok;
+
+			if (empty(&a))
+				continue;
+			ok = account_balance(t, &a, &rest, &lost);
+			errors += !ok;
+			if (args->c.format == FORMAT_NDJSON) {
+				out_begin(o);
+				out_object(o, "account");
+				out_text(o, "host", t->header.host);
+				out_u64(o, "pid", t->header.pid);
+				out_u64(o, "instance", slot + 1);
+				out_u64(o, "accepted", a.n[AT_ACCEPTED]);
+				out_u64(o, "acked", a.n[AT_ACKED]);
+				out_u64(o, "failed", a.n[AT_FAILED]);
+				out_u64(o, "expired", a.n[AT_EXPIRED]);
+				out_u64(o, "purged", a.n[AT_PURGED]);
+				out_u64(o, "dropped", a.n[AT_DROPPED]);
+				out_u64(o, "lost", lost ? rest : 0);
+				out_u64(o, "open", lost ? 0 : rest);
+				out_u64(o, "refused", a.n[AT_REFUSED]);
+				out_u64(o, "called", a.n[AT_CALLED]);
+				out_bool(o, "balanced", ok);
+				out_end(o);
+				out_end(o);
+			} else {
+				printf("%s (pid %u, producer %u): %" PRIu64 " messages accepted = %" PRIu64
+				       " acked + %" PRIu64 " failed\n    + %" PRIu64 " expired + %" PRIu64
+				       " purged + %" PRIu64 " dropped + %" PRIu64 " lost + %" PRIu64
+				       " open;  %" PRIu64 " more were refused\n",
+				       t->header.comm, t->header.pid, slot + 1, a.n[AT_ACCEPTED],
+				       a.n[AT_ACKED], a.n[AT_FAILED], a.n[AT_EXPIRED], a.n[AT_PURGED],
+				       a.n[AT_DROPPED], lost ? rest : 0, lost ? 0 : rest, a.n[AT_REFUSED]);
+			}
+			if (!ok)
+				say("the account of %s, producer %u, does not add up: a defect of acktrail, "
+				    "please report it", t->path, slot + 1);
+		}
+	}
+	return errors;
+}
+
+/* ---- telling ---------------------------------------------------------------------- */
+
+static void quantiles_text(const char *name, const struct hist *h, double share)
+{
+	char a[40], b[40], c[40], d[40];
+
+	printf("  %-15s %8" PRIu64 "  %s %s %s %s", name, h->nr,
+	       span_column(a, sizeof(a), hist_quantile(h, 0.5), 9),
+	       span_column(b, sizeof(b), hist_quantile(h, 0.95), 9),
+	       span_column(c, sizeof(c), hist_quantile(h, 0.99), 9),
+	       span_column(d, sizeof(d), (int64_t)h->max, 9));
+	if (share >= 0)
+		printf("  %5.1f%%", share);
+	putchar('\n');
+}
+
+static void phases_told(struct args *args)
+{
+	struct out *o = &args->out;
+	double all = 0;
+
+	for (int i = 0; i < TL_NR_PHASES; i++)
+		all += (double)args->phase[i]->sum;
+	if (args->c.format == FORMAT_TEXT) {
+		printf("\n%-17s %8s  %9s %9s %9s %9s  %6s\n", "Phase", "batches", "p50", "p95", "p99",
+		       "max", "share");
+		for (int i = 0; i < TL_NR_PHASES; i++)
+			if (args->phase[i]->nr)
+				quantiles_text(tl_phase_names[i], args->phase[i],
+					       100 * (double)args->phase[i]->sum / (all > 0 ? all : 1));
+		quantiles_text("= all", args->total, -1);
+		return;
+	}
+	for (int i = 0; i <= TL_NR_PHASES; i++) {
+		const struct hist *h = i < TL_NR_PHASES ? args->phase[i] : args->total;
+
+		if (!h->nr)
+			continue;
+		out_begin(o);
+		out_object(o, "phase");
+		out_text(o, "name", i < TL_NR_PHASES ? tl_phase_names[i] : "all");
+		out_u64(o, "batches", h->nr);
+		out_u64(o, "total_ns", h->sum);
+		out_s64(o, "p50_ns", hist_quantile(h, 0.5));
+		out_s64(o, "p95_ns", hist_quantile(h, 0.95));
+		out_s64(o, "p99_ns", hist_quantile(h, 0.99));
+		out_u64(o, "max_ns", h->max);
+		out_end(o);
+		out_end(o);
+	}
+}
+
+static int slowest_group(struct group *a, struct group *b)
+{
+	if (a->by != b->by)
+		return (int)a->by - (int)b->by;
+	return a->total_ns < b->total_ns ? 1 : a->total_ns > b->total_ns ? -1 : 0;
+}
+
+static void group_text(const struct group *g)
+{
+	bool done[TL_NR_PHASES] = { 0 };
+	char t[40], w[40], where[100];
+	int n = 0, lost = 0;
+
+	where[0] = 0;
+	for (int k = 0; k < 3; k++) {
+		int best = -1;
+
+		for (int i = 0; i < TL_NR_PHASES; i++)
+			if (!done[i] && g->phase_ns[i] * 20 > g->total_ns &&
+			    (best < 0 || g->phase_ns[i] > g->phase_ns[best]))
+				best = i;
+		if (best < 0)
+			break;
+		done[best] = true;
+		n += snprintf(where + n, sizeof(where) - (size_t)n, "%s%s %.0f%%", k ? ", " : "",
+			      tl_phase_names[best], 100.0 * (double)g->phase_ns[best] / (double)g->total_ns);
+	}
+	for (int i = TL_OUTCOME_FAILED; i <= TL_OUTCOME_LOST; i++)
+		lost += (int)g->outcome[i];
+	printf("  %-22.60s %7" PRIu64 " %7d %s %s  %s\n", g->name + 1, g->batches, lost,
+	       span_column(t, sizeof(t), g->batches ? g->total_ns / (int64_t)g->batches : 0, 9),
+	       span_column(w, sizeof(w), g->worst_ns, 9), where);
+}
+
+static void group_json(struct out *o, const struct group *g)
+{
+	out_begin(o);
+	out_object(o, by_names[g->by]);
+	out_text(o, "name", g->name + 1);
+	out_u64(o, "batches", g->batches);
+	out_u64(o, "messages", g->messages);
+	for (int i = 0; i < TL_NR_OUTCOMES; i++)
+		if (g->outcome[i])
+			out_u64(o, tl_outcome_names[i], g->outcome[i]);
+	out_s64(o, "total_ns", g->total_ns);
+	out_s64(o, "max_ns", g->worst_ns);
+	out_object(o, "phases");
+	for (int i = 0; i < TL_NR_PHASES; i++)
+		if (g->phase_ns[i])
+			out_s64(o, tl_phase_names[i], g->phase_ns[i]);
+	out_end(o);
+	if (g->sync_ns) {
+		out_s64(o, "sync_ns", g->sync_ns);
+		out_s64(o, "flush_ns", g->flush_ns);
+	}
+	out_end(o);
+	out_end(o);
+}
+
+static void groups_told(struct args *args)
+{
+	struct group *g, *tmp;
+	int by = -1, lines = 0;
+
+	HASH_SORT(args->groups, slowest_group);
+	HASH_ITER(hh, args->groups, g, tmp) {
+		if (args->c.format == FORMAT_NDJSON) {
+			group_json(&args->out, g);
+			continue;
+		}
+		if ((int)g->by != by) {
+			if (lines > MAX_LINES)
+				printf("  … and %d more\n", lines - MAX_LINES);
+			by = (int)g->by;
+			lines = 0;
+			printf("\nBy %-21s %7s %7s %9s %9s  %s\n", by_names[by], "batches", "lost",
+			       "mean", "max", "where the time went");
+		}
+		if (lines++ < MAX_LINES)
+			group_text(g);
+	}
+	if (lines > MAX_LINES)
+		printf("  … and %d more\n", lines - MAX_LINES);
+}
+
+int cmd_summary(int argc, char **argv)
+{
+	struct args args = { 0 };
+	struct group *g, *tmp;
+	int status, errors;
+
+	cmd_parse(&argp, argc, argv, 0, NULL, &args);
+	args.c.filter.slowest = 0;
+	if (!joined_open(&args.c))
+		return STATUS_USAGE;
+	args.total = calloc(TL_NR_PHASES + 1, sizeof(*args.total));
+	if (!args.total)
+		return STATUS_CANNOT;
+	for (int i = 0; i < TL_NR_PHASES; i++)
+		args.phase[i] = &args.total[i + 1];
+	out_open(&args.out, STDOUT_FILENO);
+	joined_run(&args.c, gather, NULL, &args);
+	errors = accounts(&args);
+	if (args.batches) {
+		phases_told(&args);
+		groups_told(&args);
+	}
+	HASH_ITER(hh, args.groups, g, tmp) {
+		HASH_DEL(args.groups, g);
+		free(g);
+	}
+	free(args.total);
+	status = out_close(&args.out) || fflush(stdout) ? STATUS_CANNOT : STATUS_DONE;
+	if (errors && !status)
+		status = STATUS_INCOMPLETE;
+	{
+		int said = joined_close(&args.c);
+
+		return status ? status : said;
+	}
+}
