@@ -118,8 +118,13 @@ static void frame(struct wire_requests *w)
 	uint32_t size = kafka_be32(w->p.buf);
 	bool tls = w->p.buf[0] == 0x16 && w->p.buf[1] == 3;
 
+	/* A ClientHello reads as a size of 369 MB, which no first request has. */
+	if (tls && !w->past_first) {
+		wire_stop(&w->p, WIRE_TLS);
+		return;
+	}
 	if (size < 10 || size > KAFKA_FRAME_MAX) {
-		wire_stop(&w->p, w->past_first ? WIRE_BROKEN : tls ? WIRE_TLS : WIRE_NOT_KAFKA);
+		wire_stop(&w->p, w->past_first ? WIRE_BROKEN : WIRE_NOT_KAFKA);
 		return;
 	}
 	memset(&w->rq, 0, sizeof(w->rq));
