@@ -66,6 +66,8 @@ static int record(char **out, char **err, char **args)
 	struct capture e = capture_begin(STDERR_FILENO);
 	int status = ended(start(args));
 
+	free(*err);
+	free(*out);
 	*err = capture_end(&e);
 	*out = capture_end(&o);
 	return status;
@@ -108,7 +110,7 @@ static void test_transparent(void **state)
 	(void)state;
 	assert_int_equal(RECORD("-o", "x", "echo", "-o", "--help", "--"), 0);
 	assert_string_equal(out, "-o --help --\n");
-	said("no Kafka client was seen");
+	said(program_shim((char[PATH_MAX]){ 0 }) ? "no Kafka client was seen" : "libacktrail.so was not found");
 	assert_int_equal(access("x", F_OK), -1);	/* nothing witnessed, nothing left behind */
 	/* ENOEXEC: a script without a first line, as a shell would run it. */
 	FILE *f = fopen("bare", "w");
