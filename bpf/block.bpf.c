@@ -31,8 +31,8 @@ struct rq_state {
 	__u32 dev, bytes, op, queue_tid, bios, pad;
 };
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
+	__uint(type, BPF_MAP_TYPE_HASH);	/* as many as the disks have tags at most */
+	__uint(max_entries, 32768);
 	__type(key, __u64);
 	__type(value, struct rq_state);
 } requests SEC(".maps");

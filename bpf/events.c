@@ -411,7 +411,7 @@ void events_note(struct probe *p, enum at_note what, uint32_t count, const char 
 	event_commit(p, AT_LAST);
 }
 
-void events_end(struct probe *p, const uint64_t *counts, int status)
+void events_end(struct probe *p, uint64_t now, const uint64_t *counts, int status)
 {
 	static const struct { unsigned what; enum at_note note; const char *text; } said[] = {
 		{ COUNT_LOST + REC_FILE, AT_NOTE_RING_LOST, "names of files lost: the ring buffer was full" },
@@ -432,7 +432,6 @@ void events_end(struct probe *p, const uint64_t *counts, int status)
 		{ COUNT_TABLE_FULL, AT_NOTE_LEFT_OUT, "calls left out: a table in the kernel was full" },
 	};
 	struct ev_end *ev;
-	uint64_t now = at_now();
 
 	for (unsigned i = 0; i < sizeof(said) / sizeof(said[0]); i++)
 		if (counts[said[i].what])

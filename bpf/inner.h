@@ -93,7 +93,7 @@ int load_attach(struct probe *p, char *why, size_t size);
 int load_poll(struct probe *p, int timeout_ms);
 void load_watch(struct probe *p);	/* (again) tell BPF the targets, directories, disks */
 uint64_t load_counts(struct probe *p, uint64_t *counts);	/* COUNT_NR of them; returns all lost */
-void load_detach(struct probe *p);	/* nothing new comes; what is there is read */
+void load_stop(struct probe *p);	/* nothing new comes; what is there is read */
 void load_close(struct probe *p);
 void load_describe(const struct probe *p, FILE *to);
 
@@ -120,7 +120,7 @@ void event_commit(struct probe *p, enum at_ring ring);
 /* events.c: records of the ring buffer → events of the trail. */
 int events_record(void *probe, void *data, size_t size);
 void events_start(struct probe *p);	/* what is known from the beginning */
-void events_end(struct probe *p, const uint64_t *counts, int status);
+void events_end(struct probe *p, uint64_t now, const uint64_t *counts, int status);
 void events_note(struct probe *p, enum at_note what, uint32_t count, const char *text);
 
 #endif

@@ -390,9 +390,24 @@ uint64_t load_counts(struct probe *p, uint64_t *counts)
 	return lost;
 }
 
-void load_detach(struct probe *p)
+/*
+ * Detaching takes the kernel a grace period for each program, more than a second
+ * in all.  So first nothing is looked for any more: all programs end at one time.
+ */
+void load_stop(struct probe *p)
 {
-	probe_bpf__detach(p->load->skel);
+	struct probe_bpf *skel = p->load->skel;
+
+	for (unsigned i = 0; i < p->nr_devices; i++) {
+		uint32_t dev = dev_to_kernel(p->devices[i].dev);
+
+		bpf_map__delete_elem(skel->maps.disks, &dev, sizeof(dev), 0);
+	}
+	for (unsigned i = 0; i < p->nr_targets; i++) {
+		uint32_t pid = (uint32_t)p->targets[i].pid;
+
+		bpf_map__delete_elem(skel->maps.targets, &pid, sizeof(pid), 0);
+	}
 	ring_buffer__consume(p->load->ring);
 }
 

@@ -145,30 +145,35 @@ static __always_inline void read_name(char *to, struct dentry *dentry)
 		to[0] = 0;
 }
 
-/* Is "topic-0" of a topic that was asked for?  Key: a copy cut at its last dash. */
+/*
+ * Is "topic-0" of a topic that was asked for?  The key is a copy cut at its last
+ * dash.  The dash's place is kept in the map too: as a variable it would be a
+ * different one for the verifier in every turn of the loops.
+ */
+struct topic_cut { struct topic_key key; __u32 dash; };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct topic_key);
+	__type(value, struct topic_cut);
 } topic_scratch __weak SEC(".maps");
 
 static __noinline bool topic_wanted(struct dentry *dir)
 {
-	__u32 zero = 0, dash = 0;
-	struct topic_key *t = bpf_map_lookup_elem(&topic_scratch, &zero);
+	__u32 zero = 0;
+	struct topic_cut *t = bpf_map_lookup_elem(&topic_scratch, &zero);
 
 	if (!t)
 		return false;
 	__builtin_memset(t, 0, sizeof(*t));
-	read_name(t->name, dir);
+	read_name(t->key.name, dir);
 	for (__u32 i = 0; i < REC_NAME; i++)
-		if (t->name[i] == '-')
-			dash = i;
+		if (t->key.name[i] == '-')
+			t->dash = i;
 	for (__u32 i = 0; i < REC_NAME; i++)
-		if (i >= dash)
-			t->name[i] = 0;
-	return bpf_map_lookup_elem(&topics, t) != NULL;
+		if (i >= t->dash)
+			t->key.name[i] = 0;
+	return bpf_map_lookup_elem(&topics, &t->key) != NULL;
 }
 
 /* The first meeting with a file: is it ours, and if so tell user space its name. */

@@ -223,7 +223,7 @@ int cmd_probe(int argc, char **argv)
 {
 	struct probe *p = calloc(1, sizeof(*p));
 	struct at_writer_conf conf = { .kind = AT_KIND_PROBE, .flags = AT_F_PARTIAL };
-	uint64_t counts[COUNT_NR], lost;
+	uint64_t counts[COUNT_NR], lost, ended;
 	char why[512] = "";
 
 	if (!p)
@@ -261,10 +261,11 @@ int cmd_probe(int argc, char **argv)
 
 	run(p);
 
-	load_detach(p);
+	ended = at_now();
+	load_stop(p);
 	lost = load_counts(p, counts);
 	p->writer.account->probe_lost = lost;
-	events_end(p, counts, 0);
+	events_end(p, ended, counts, 0);
 	at_writer_release(&p->writer, &p->pen);
 	at_writer_close(&p->writer, AT_EXITED);
 	fprintf(stderr, "acktrail probe: %llu events in %s, %llu lost\n",
