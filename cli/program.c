@@ -93,7 +93,7 @@ bool program_holds(const char *path, const char *text, size_t most)
 
 bool program_shim(char path[PATH_MAX])
 {
-	static const char *const beside[] = { "", "/../lib", "/../" ACKTRAIL_LIBDIR_NAME, "/../shim" };
+	static const char *const beside[] = { "", "/../lib", ("/../" ACKTRAIL_LIBDIR_NAME), "/../shim" };
 	char dir[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", dir, sizeof(dir) - 1);
 	char *slash;
