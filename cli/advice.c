@@ -103,13 +103,12 @@ static const char *state_of_log(const struct tl_batch *b)
 	}
 }
 
-void advice_text(struct tl_batch *b)
+void advice_text(struct tl_batch *b, char *text, size_t size)
 {
 	struct tl_verdict *v = &b->verdict;
 	const struct tl_cause_share *first = &v->causes[0];
 	const struct tl_phase *p = longest(b, first->cause);
-	char *t = v->text, total[24], part[24];
-	size_t size = sizeof(v->text);
+	char *t = text, total[24], part[24];
 	int n = 0;
 
 	span_text(total, sizeof(total), b->end_ns - b->created_first_ns);

@@ -128,6 +128,8 @@ void batch_json(struct out *o, const struct tl_batch *b)
 	if (b->has_crc)
 		out_u64(o, "crc", b->crc);
 	out_u64(o, "count", b->count);
+	if (b->messages != b->count)
+		out_u64(o, "messages", b->messages);
 	if (b->bytes)
 		out_u64(o, "bytes", b->bytes);
 	if (b->base_offset >= 0) {

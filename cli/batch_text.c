@@ -201,36 +201,46 @@ void batch_text(FILE *f, const struct tl_batch *b, bool colour, bool attempts)
 	}
 }
 
+struct copy {
+	struct tl_batch b;
+	struct tl_parts parts[TL_MAX_PHASES];
+	char	 text[TL_MAX_TEXT];
+};
+
 struct tl_batch *batch_copy(const struct tl_batch *b)
 {
-	struct tl_batch *c = malloc(sizeof(*c));
+	struct copy *c = malloc(sizeof(*c));
+	struct tl_attempt *attempts = malloc((b->nr_attempts + 1) * sizeof(*attempts));
+	struct tl_phase *phases = malloc((b->nr_phases + 1) * sizeof(*phases));
 
-	if (!c)
-		return NULL;
-	*c = *b;
-	c->attempts = malloc((b->nr_attempts + 1) * sizeof(*b->attempts));
-	if (!c->attempts) {
+	if (!c || !attempts || !phases) {
 		free(c);
+		free(attempts);
+		free(phases);
 		return NULL;
 	}
+	c->b = *b;
 	if (b->nr_attempts)
-		memcpy(c->attempts, b->attempts, b->nr_attempts * sizeof(*b->attempts));
-	/* parts point into the attempts. */
-	for (uint32_t i = 0; i < c->nr_phases; i++) {
-		const struct tl_parts *p = b->phases[i].parts;
-
-		for (uint32_t k = 0; p && k < b->nr_attempts; k++)
-			if (p == &b->attempts[k].sync)
-				c->phases[i].parts = &c->attempts[k].sync;
-			else if (p == &b->attempts[k].index)
-				c->phases[i].parts = &c->attempts[k].index;
-	}
-	return c;
+		memcpy(attempts, b->attempts, b->nr_attempts * sizeof(*attempts));
+	if (b->nr_phases)
+		memcpy(phases, b->phases, b->nr_phases * sizeof(*phases));
+	for (uint32_t i = 0; i < b->nr_phases; i++)
+		if (phases[i].parts) {
+			c->parts[i] = *phases[i].parts;
+			phases[i].parts = &c->parts[i];
+		}
+	snprintf(c->text, sizeof(c->text), "%s", b->verdict.text ? b->verdict.text : "");
+	c->b.verdict.text = c->text;
+	c->b.attempts = attempts;
+	c->b.phases = phases;
+	return &c->b;
 }
 
 void batch_free(struct tl_batch *b)
 {
-	if (b)
+	if (b) {
 		free(b->attempts);
+		free(b->phases);
+	}
 	free(b);
 }

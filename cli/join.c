@@ -192,15 +192,17 @@ void spans_add(struct spans *s, int64_t begin, int64_t end)
 	last = s->nr++ % JOIN_SPANS;
 	s->iv[last].begin = begin;
 	s->iv[last].end = end;
-	s->iv[last].first = false;
+	s->iv[last].cause = TL_CAUSE_UNKNOWN;
+	s->iv[last].culprit = NULL;
 }
 
-void spans_open(struct spans *s, int64_t ns, bool first)
+void spans_open(struct spans *s, int64_t ns, enum tl_cause cause, const char *culprit)
 {
 	if (s->open_since)
 		return;
 	s->open_since = ns;
-	s->open_first = first;
+	s->open_cause = cause;
+	s->open_culprit = culprit;
 }
 
 void spans_close(struct spans *s, int64_t ns)
@@ -208,8 +210,10 @@ void spans_close(struct spans *s, int64_t ns)
 	if (!s->open_since)
 		return;
 	spans_add(s, s->open_since, ns);
-	if (s->open_first && s->nr)
-		s->iv[(s->nr - 1) % JOIN_SPANS].first = true;
+	if (s->nr && s->iv[(s->nr - 1) % JOIN_SPANS].cause == TL_CAUSE_UNKNOWN) {
+		s->iv[(s->nr - 1) % JOIN_SPANS].cause = s->open_cause;
+		s->iv[(s->nr - 1) % JOIN_SPANS].culprit = s->open_culprit;
+	}
 	s->open_since = 0;
 }
 
@@ -343,6 +347,13 @@ void jbatch_drop(struct join *j, struct jbatch *jb)
 		HASH_DEL(j->places, jb->place);
 		free(jb->place);
 	}
+	while (jb->absorbed) {
+		struct jbatch *a = jb->absorbed;
+
+		DL_DELETE2(jb->absorbed, a, absorb_prev, absorb_next);
+		a->in_absorbed = false;
+		jbatch_drop(j, a);
+	}
 	if (jb->in_part)
 		DL_DELETE2(jb->part->open, jb, part_prev, part_next);
 	if (jb->in_uncalled)
@@ -370,6 +381,7 @@ void jbatch_drop(struct join *j, struct jbatch *jb)
 	}
 	free(jb->b.attempts);
 	free(jb->state);
+	free(jb->earlier);
 	free(jb);
 }
 
@@ -483,20 +495,47 @@ static void leave_blame(struct jbatch *jb)
 		b->verdict.causes[0].culprit };
 }
 
+static void tell(struct join *j, struct jbatch *jb);
+
+/* They ended with the batch that took their messages. */
+static void tell_absorbed(struct join *j, struct jbatch *jb)
+{
+	while (jb->absorbed) {
+		struct jbatch *a = jb->absorbed;
+
+		DL_DELETE2(jb->absorbed, a, absorb_prev, absorb_next);
+		a->in_absorbed = false;
+		a->b.moved = true;
+		a->b.outcome = jb->b.outcome;
+		a->b.err = jb->b.err;
+		a->b.resolved_ns = jb->b.resolved_ns;
+		a->b.end_ns = jb->b.end_ns;
+		a->inst_id = jb->inst_id;
+		a->inst = jb->inst;
+		tell(j, a);
+	}
+}
+
 static void tell(struct join *j, struct jbatch *jb)
 {
 	struct tl_batch *b = &jb->b;
 
+	b->phases = j->phases;
+	if (!b->messages)
+		b->messages = b->count;
 	describe_producer(jb);
 	broker_times(j, jb);
 	fate_log(j, jb);
 	name_row(j, jb);
 	phases_of(j, jb);
 	verdict_of(b, j->conf.slow_ns);
+	advice_text(b, j->text, sizeof(j->text));
+	b->verdict.text = j->text;
 	leave_blame(jb);
 	j->nr_told++;
 	if (j->conf.batch)
 		j->conf.batch(j->conf.arg, b);
+	tell_absorbed(j, jb);
 	jbatch_drop(j, jb);
 }
 
@@ -582,6 +621,7 @@ void join_free(struct join *j)
 	FREE_TABLE(j->idents, ident_slot);
 	FREE_TABLE(j->sequences, sequence_slot);
 	FREE_TABLE(j->places, place_slot);
+	FREE_TABLE(j->plogs, plog);
 	FREE_TABLE(j->clocks, clock_pair);
 	FREE_TABLE(j->devices, device);
 	for (uint32_t i = 0; i < j->nr_trails; i++)

@@ -69,7 +69,7 @@ void breq_unlink(struct join *j, struct breq *r)
 }
 
 /* What it was busy with, as far as known yet. */
-struct busy busy_of(const struct breq *r)
+struct busy busy_of(struct join *j, const struct breq *r)
 {
 	struct busy b = { .read = r->read_ns, .answered = r->answered_ns, .known = TL_KNOWN_EXACT };
 
@@ -82,6 +82,9 @@ struct busy busy_of(const struct breq *r)
 		a = &jb->b.attempts[r->links[i].attempt];
 		b.append += a->append_end_ns - a->append_begin_ns;
 		b.fsync += a->sync.ns + a->index.ns;
+		b.fsync += plog_held(j, jb, r->bconn->trail, r->read_ns,
+				     a->append_begin_ns ? a->append_begin_ns : j->now,
+				     a->append_begin_ns != 0, &b.culprit);
 	}
 	if (r->req && r->req->throttle_ms > 0)
 		b.throttle = r->req->throttle_ms * JOIN_MS;
@@ -96,11 +99,91 @@ static void bconn_remember(struct join *j, struct breq *r)
 	if (!c->ring)
 		c->ring = join_alloc(JOIN_BUSY * sizeof(*c->ring));
 	slot = &c->ring[c->nr_busy++ % JOIN_BUSY];
-	*slot = busy_of(r);
+	*slot = busy_of(j, r);
 	for (uint32_t i = 0; i < r->nr_links && !slot->culprit; i++)
 		if (r->links[i].batch)
 			slot->culprit = parts_culprit(j, &r->links[i].batch->b
 						      .attempts[r->links[i].attempt].sync);
+}
+
+/* ---- a partition's log, one append at a time ------------------------------------- */
+
+#define HANDOVER	(5 * JOIN_MS)	/* from the end of one append to the next one's begin */
+
+static struct plog *plog_get(struct join *j, const struct jtrail *t, struct topic *topic,
+			     int32_t partition, bool make)
+{
+	struct part_key key = { topic, t->index, partition };
+	struct plog *p;
+
+	HASH_FIND(hh, j->plogs, &key, sizeof(key), p);
+	if (p || !make)
+		return p;
+	p = join_alloc(sizeof(*p));
+	p->key = key;
+	HASH_ADD(hh, j->plogs, key, sizeof(p->key), p);
+	return p;
+}
+
+static void plog_append(struct join *j, const struct jtrail *t, const struct jbatch *jb, uint32_t tid,
+			int64_t begin, int64_t end)
+{
+	struct plog *p = plog_get(j, t, jb->topic, jb->b.partition, true);
+
+	p->ring[p->nr++ % JOIN_HOLDS] = (struct hold){ begin, end, 0, tid, NULL };
+}
+
+static void plog_sync(struct join *j, const struct jtrail *t, const struct bthread *th, uint32_t tid,
+		      int64_t begin, int64_t end, const struct tl_parts *parts)
+{
+	struct plog *p = plog_get(j, t, th->topic, th->partition, false);
+	struct hold *h;
+
+	if (!p || !p->nr)
+		return;
+	h = &p->ring[(p->nr - 1) % JOIN_HOLDS];
+	if (h->tid != tid || end < h->end)
+		return;
+	h->end = end;
+	h->fsync += end - begin;
+	if (!h->culprit)
+		h->culprit = parts_culprit(j, parts);
+}
+
+/*
+ * A request that waits to append to a partition whose log others hold, one after the
+ * other, until the moment it gets it, waits for them.  Nothing less will do: most of
+ * the time must be theirs, and the last one must have handed over.
+ */
+int64_t plog_held(struct join *j, const struct jbatch *jb, const struct jtrail *t, int64_t from, int64_t to,
+		  bool handed_over, const char **culprit)
+{
+	const struct plog *p = jb->topic ? plog_get(j, t, jb->topic, jb->b.partition, false) : NULL;
+	int64_t held = 0, fsync = 0, last = 0;
+	uint32_t n;
+
+	if (!p || to - from < JOIN_MS)
+		return 0;
+	n = p->nr < JOIN_HOLDS ? p->nr : JOIN_HOLDS;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct hold *h = &p->ring[(p->nr - 1 - i) % JOIN_HOLDS];
+		int64_t b = h->begin > from ? h->begin : from, e = h->end < to ? h->end : to;
+
+		if (h->end <= from)
+			break;
+		if (e <= b)
+			continue;
+		held += e - b;
+		fsync += h->end > h->begin ? (int64_t)((double)h->fsync * (double)(e - b) /
+						       (double)(h->end - h->begin)) : 0;
+		if (h->end > last)
+			last = h->end;
+		if (culprit && !*culprit)
+			*culprit = h->culprit;
+	}
+	if (held * 5 < (to - from) * 4 || (handed_over && to - last > HANDOVER))
+		return 0;
+	return fsync;
 }
 
 /* The same connection from both ends: its requests tell it, or else its address. */
@@ -439,6 +522,7 @@ static void append_take(struct join *j, struct jtrail *t, struct jbatch *jb, uin
 		th->begin_ns = begin;
 	}
 	th->end_ns = a->append_end_ns;
+	plog_append(j, t, jb, ev->tid, begin, a->append_end_ns);
 	th->topic = jb->topic;
 	th->partition = jb->b.partition;
 	link_add(&th->links, &th->nr_links, jb, n);
@@ -614,6 +698,8 @@ static void sync_event(struct join *j, struct jtrail *t, const struct event *ev)
 	parts_of_sync(j, t, ev, &parts);
 	HASH_FIND(hh, j->threads, &key, sizeof(key), th);
 	path = on_the_way(th, f, begin);
+	if (path)
+		plog_sync(j, t, th, ev->tid, begin, end, &parts);
 	for (uint32_t i = 0; path && i < th->nr_links; i++) {
 		struct tl_attempt *a;
 

@@ -87,7 +87,7 @@ static void fly(struct join *j, struct req *r)
 
 	r->flying = true;
 	if (++c->peer->in_flight >= limit && limit)
-		spans_open(&c->peer->full, r->end_ns, false);
+		spans_open(&c->peer->full, r->end_ns, TL_CAUSE_UNKNOWN, NULL);
 }
 
 static void land(struct join *j, struct req *r, int64_t ns)
@@ -110,7 +110,7 @@ static void conn_leave(struct join *j, struct conn *c, int64_t ns, bool closed)
 	if (!p)
 		return;
 	if (p->up && --p->up == 0 && closed && !p->states)
-		spans_open(&p->down, ns, false);
+		spans_open(&p->down, ns, p->lost_cause, p->lost_culprit);
 	for (struct req *r = c->reqs; r; r = r->next)
 		if (r->flying && closed)
 			land(j, r, ns);
@@ -127,7 +127,7 @@ static void conn_enter(struct join *j, struct conn *c)
 	if (!p->ever_up && !p->states) {
 		p->down.open_since = 0;
 		if (since)
-			spans_open(&p->down, since, true);
+			spans_open(&p->down, since, TL_CAUSE_COLD_START, NULL);
 	}
 	p->ever_up = true;
 	p->up++;
@@ -239,6 +239,28 @@ void req_unlink(struct join *j, struct req *r)
 		req_free(j, r);
 }
 
+/*
+ * A client that closes while requests wait gave up on the broker's answers: what is
+ * down from here on is down because of what held those.
+ */
+static void conn_lost(struct join *j, struct conn *c, uint32_t how, int64_t ns)
+{
+	struct peer *p = c->peer;
+	int64_t since = 0;
+
+	p->lost_ns = ns;
+	p->lost_cause = TL_CAUSE_UNREACHABLE;
+	p->lost_culprit = NULL;
+	for (struct req *r = c->reqs; r; r = r->next)
+		if (r->flying && !r->over && (!since || r->end_ns < since))
+			since = r->end_ns;
+	if (!since || how != AT_END_CLOSED || ns - since < 100 * JOIN_MS)
+		return;
+	p->lost_cause = TL_CAUSE_BROKER_SIDE;
+	if (c->bconn)
+		phases_held(j, c->bconn, since, ns, &p->lost_cause, &p->lost_culprit);
+}
+
 static void conn_end(struct join *j, struct jtrail *t, const struct event *ev)
 {
 	struct conn *c = conn_get(j, t, ev->conn_end.conn);
@@ -249,6 +271,7 @@ static void conn_end(struct join *j, struct jtrail *t, const struct event *ev)
 	if (c->end_ns || ev->conn_end.how == AT_END_NOT_KAFKA ||
 	    ev->conn_end.how == AT_END_PARSER_OFF || ev->conn_end.how == AT_END_TLS)
 		return;
+	conn_lost(j, c, ev->conn_end.how, ns);
 	conn_leave(j, c, ns, true);
 	c->end_ns = ns;
 	DL_FOREACH_SAFE(c->reqs, r, tmp) {
@@ -427,6 +450,71 @@ static void batch_adopt(struct join *j, struct jbatch *jb, struct jtrail *t)
 	jb->trail = t;
 }
 
+static bool overlaps(const struct jbatch *a, const struct jbatch *b)
+{
+	return a->b.first_ts_ms <= b->b.max_ts_ms && b->b.first_ts_ms <= a->b.max_ts_ms;
+}
+
+static bool given_up(const struct jbatch *jb)
+{
+	const struct tl_attempt *last = &jb->b.attempts[jb->b.nr_attempts - 1];
+
+	return last->ended_ns || (last->answered && last->error_code);
+}
+
+static void remember_earlier(struct jbatch *jb, const struct jbatch *from)
+{
+	const struct tl_attempt *parts[2] = { from->earlier, from->b.attempts };
+	uint32_t nr[2] = { from->nr_earlier, from->b.nr_attempts };
+
+	for (int k = 0; k < 2; k++)
+		for (uint32_t i = 0; i < nr[k] && jb->nr_earlier < 16; i++) {
+			struct tl_attempt *p = realloc(jb->earlier, (jb->nr_earlier + 1) * sizeof(*p));
+
+			if (!p)
+				join_no_memory();
+			jb->earlier = p;
+			p[jb->nr_earlier++] = parts[k][i];
+		}
+}
+
+/*
+ * Without idempotence a retry regroups messages: batches that were given up, of the
+ * same partition and with timestamps within this one's, go on in it.
+ */
+void batch_absorb(struct join *j, struct jbatch *jb)
+{
+	struct jbatch *a, *old, *tmp, *first = NULL;
+
+	DL_FOREACH_SAFE2(jb->part->open, a, tmp, part_next) {
+		if (a == jb || a->inst_id != jb->inst_id)
+			continue;
+		/* What was split: this one holds the rest of it. */
+		DL_FOREACH2(a->absorbed, old, absorb_next)
+			if (overlaps(old, jb)) {
+				jb->split_from = true;
+				if (!first || old->b.first_ts_ms < first->b.first_ts_ms)
+					first = old;
+			}
+		if (!overlaps(a, jb) || !given_up(a) || a->replied_ok)
+			continue;
+		DL_DELETE2(jb->part->open, a, part_prev, part_next);
+		a->in_part = false;
+		if (a->taken) {		/* some of its messages ended in it */
+			a->b.messages = a->taken;
+			fate_resolve(j, a, a->b.outcome, a->b.resolved_ns);
+			jb->split_from = true;
+		} else {
+			a->in_absorbed = a->resolved = true;
+			DL_APPEND2(jb->absorbed, a, absorb_prev, absorb_next);
+		}
+		if (!first || a->b.first_ts_ms < first->b.first_ts_ms)
+			first = a;
+	}
+	if (first)
+		remember_earlier(jb, first);
+}
+
 static void batch_event(struct join *j, struct jtrail *t, const struct event *ev)
 {
 	const struct ev_batch *e = &ev->batch;
@@ -496,6 +584,8 @@ static void batch_event(struct join *j, struct jtrail *t, const struct event *ev
 	jb->peer = jb->part->peer = c->peer;
 	r->live_links++;
 	link_add(&r->links, &r->nr_links, jb, n);
+	if (!retry && e->producer_id < 0)
+		batch_absorb(j, jb);
 }
 
 /* ---- the library and the app ----------------------------------------------- */
@@ -561,17 +651,20 @@ static void broker_state(struct join *j, struct jtrail *t, const struct event *e
 	p = peer_get(j, key);
 	if (!p->states) {
 		p->states = true;
-		spans_open(&p->down, in ? in->begin_ns : ns, true);
+		spans_open(&p->down, in ? in->begin_ns : ns, TL_CAUSE_COLD_START, NULL);
 	}
 	if (state_is(ev, up)) {
 		spans_close(&p->down, ns);
 		spans_close(&p->shaking, ns);
 	} else if (state_is(ev, shaking)) {
 		spans_close(&p->down, ns);
-		spans_open(&p->shaking, ns, false);
+		spans_open(&p->shaking, ns, TL_CAUSE_BROKER_SIDE, NULL);
 	} else {
+		bool lost = ns - p->lost_ns < 10000 * JOIN_MS;
+
 		spans_close(&p->shaking, ns);
-		spans_open(&p->down, ns, false);
+		spans_open(&p->down, ns, lost ? p->lost_cause : TL_CAUSE_UNREACHABLE,
+			   lost ? p->lost_culprit : NULL);
 	}
 }
 

@@ -39,6 +39,8 @@ void fate_resolve(struct join *j, struct jbatch *jb, enum tl_outcome outcome, in
 {
 	leave_open(jb);
 	jb->resolved = true;
+	if (!jb->b.messages)
+		jb->b.messages = jb->taken ? jb->taken : jb->b.count;
 	jb->b.outcome = outcome;
 	if (outcome != TL_OUTCOME_OPEN)
 		jb->b.resolved_ns = ns;
@@ -61,7 +63,6 @@ struct fold {
 	int64_t	 ns, last_ns, created_first, created_last;
 	int64_t	 first_ts, last_ts, slack;	/* ms, as a batch's header has them, give or take slack */
 	uint32_t left, pos;
-	struct jbatch *last;		/* resolved by this fold */
 };
 
 static int64_t clamp(int64_t v, int64_t lo, int64_t hi)
@@ -126,9 +127,13 @@ static void find_stall(struct join *j, const struct fold *f, struct jbatch *jb)
 static void fold_take(struct join *j, struct fold *f, struct jbatch *jb, enum tl_join how)
 {
 	struct tl_batch *b = &jb->b;
-	uint32_t n = b->count < f->left ? b->count : f->left;
+	uint32_t n = b->count - jb->taken < f->left ? b->count - jb->taken : f->left;
+	int64_t first = jb->taken ? b->created_first_ns : 0;
 
 	fold_times(f, jb, n == f->e->count);
+	if (first)
+		b->created_first_ns = first;
+	jb->taken += n;
 	b->err = f->e->err;
 	if (b->join < how)
 		b->join = how;
@@ -138,7 +143,10 @@ static void fold_take(struct join *j, struct fold *f, struct jbatch *jb, enum tl
 	find_stall(j, f, jb);
 	f->left -= n;
 	f->pos += n;
-	f->last = jb;
+	if (jb->taken < b->count) {	/* the rest of it ends later */
+		b->outcome = outcome_of(f->e->err);
+		return;
+	}
 	fate_resolve(j, jb, outcome_of(f->e->err), b->resolved_ns);
 	jb->in_uncalled = true;
 	DL_APPEND2(f->part->uncalled, jb, call_prev, call_next);
@@ -205,11 +213,16 @@ static bool within(const struct fold *f, const struct jbatch *jb)
 	return jb->b.first_ts_ms + f->slack >= f->first_ts && jb->b.max_ts_ms <= f->last_ts + f->slack;
 }
 
+static bool touches(const struct fold *f, const struct jbatch *jb)
+{
+	return jb->b.max_ts_ms + f->slack >= f->first_ts && jb->b.first_ts_ms <= f->last_ts + f->slack;
+}
+
 static bool may_hold(const struct fold *f, const struct jbatch *jb)
 {
 	const struct tl_attempt *last = &jb->b.attempts[jb->b.nr_attempts - 1];
 
-	if (!usable(f, jb) || !agrees(f, jb) || jb->b.count > f->left)
+	if (!usable(f, jb) || !agrees(f, jb))
 		return false;
 	if (jb->b.attempts[0].write_begin_ns + f->slack * JOIN_MS < f->created_first)
 		return false;
@@ -218,19 +231,23 @@ static bool may_hold(const struct fold *f, const struct jbatch *jb)
 }
 
 /*
- * No offset to go by: batches in the order in which they were written, those whose
- * timestamps lie within the fold's, as far as the counts go.
+ * No offset to go by: batches in the order in which they were written, first those
+ * whose timestamps all lie within the fold's; then those that lie there in part (a
+ * batch's messages may expire in several scans).
  */
 static void fold_by_order(struct join *j, struct fold *f)
 {
 	struct jbatch *jb, *tmp;
 
-	DL_FOREACH_SAFE2(f->part->open, jb, tmp, part_next) {
-		if (!f->left)
-			return;
-		if (may_hold(f, jb) && (within(f, jb) || stamped_by_app(f, jb)))
+	DL_FOREACH_SAFE2(f->part->open, jb, tmp, part_next)
+		if (f->left && jb->b.count - jb->taken <= f->left && may_hold(f, jb) &&
+		    (within(f, jb) || stamped_by_app(f, jb)))
 			fold_take(j, f, jb, TL_JOIN_TIMESTAMPS);
-	}
+	DL_FOREACH_SAFE2(f->part->open, jb, tmp, part_next)
+		if (f->left && f->e->err && jb->b.count > 1 && may_hold(f, jb) && touches(f, jb)) {
+			jb->b.created_inferred = true;
+			fold_take(j, f, jb, TL_JOIN_TIMESTAMPS);
+		}
 }
 
 /* Messages that no batch on the wire carried, as far as was seen. */
@@ -257,36 +274,6 @@ static void fold_rest(struct join *j, struct fold *f)
 		b->created_inferred = true;
 	fold_take(j, f, jb, TL_JOIN_NONE);
 	jb->b.created_first_ns = f->created_first;
-}
-
-/*
- * A batch whose messages were taken into others for a retry never resolves itself:
- * its attempts are over, and its messages resolved as part of `by`.
- */
-static void fold_moved(struct join *j, struct jbatch *by)
-{
-	int64_t first = 0;
-	struct jbatch *jb, *tmp;
-
-	if (!by || !by->b.has_crc || by->b.producer.id >= 0)
-		return;
-	DL_FOREACH_SAFE2(by->part->open, jb, tmp, part_next) {
-		const struct tl_attempt *last = &jb->b.attempts[jb->b.nr_attempts - 1];
-
-		if (jb->b.first_ts_ms < by->b.first_ts_ms || jb->b.first_ts_ms > by->b.max_ts_ms ||
-		    jb->inst_id != by->inst_id || jb->b.count == by->b.count)
-			continue;
-		if (!(last->answered && !attempt_ok(last)) && !last->ended_ns)
-			continue;
-		jb->b.moved = true;
-		jb->b.created_first_ns = 0;
-		/* Where its first message was before belongs to its life. */
-		if (!by->earlier.write_begin_ns || jb->b.first_ts_ms < first) {
-			first = jb->b.first_ts_ms;
-			by->earlier = *last;
-		}
-		fate_resolve(j, jb, by->b.outcome, by->b.resolved_ns);
-	}
 }
 
 void fate_acks(struct join *j, struct jtrail *t, const struct event *ev)
@@ -325,7 +312,6 @@ void fate_acks(struct join *j, struct jtrail *t, const struct event *ev)
 		fold_by_order(j, &f);
 	if (f.left)
 		fold_rest(j, &f);
-	fold_moved(j, f.last);
 }
 
 /* ---- the app's delivery callback ----------------------------------------------- */
@@ -399,6 +385,8 @@ static void resolve_left(struct join *j, struct jbatch *jb, enum tl_outcome outc
 
 	if (jb->replied_ok)
 		fate_resolve(j, jb, TL_OUTCOME_ACKED, a->response_read_ns);
+	else if (jb->taken)
+		fate_resolve(j, jb, jb->b.outcome, jb->b.resolved_ns);
 	else
 		fate_resolve(j, jb, outcome, ns);
 }
@@ -473,23 +461,44 @@ static bool attempt_proven_out(const struct jbatch *jb, uint32_t i)
 	return false;
 }
 
+static bool appended(const struct jbatch *jb)
+{
+	for (uint32_t i = 0; i < jb->b.nr_attempts; i++)
+		if (jb->state[i].appended)
+			return true;
+	return false;
+}
+
+static bool proven_out(const struct jbatch *jb)
+{
+	const struct jbatch *a;
+
+	if (!jb->b.has_crc || !jb->b.nr_attempts || jb->split_from)
+		return false;
+	for (uint32_t i = 0; i < jb->b.nr_attempts; i++)
+		if (!attempt_proven_out(jb, i))
+			return false;
+	/* Nor in any of the batches that its messages were in before. */
+	DL_FOREACH2(jb->absorbed, a, absorb_next)
+		if (appended(a) || !proven_out(a))
+			return false;
+	return true;
+}
+
 static enum tl_in_log in_log(const struct jbatch *jb)
 {
 	const struct tl_batch *b = &jb->b;
 
-	for (uint32_t i = 0; i < b->nr_attempts; i++)
-		if (jb->state[i].appended)
-			return TL_IN_LOG_YES;
+	if (appended(jb))
+		return TL_IN_LOG_YES;
 	if (b->outcome == TL_OUTCOME_ACKED)
 		return TL_IN_LOG_UNKNOWN;
 	if (b->client && !b->nr_attempts)
 		return b->sent || b->outcome == TL_OUTCOME_OPEN ? TL_IN_LOG_UNKNOWN : TL_IN_LOG_NO;
-	if (!b->has_crc)
+	/* Regrouped messages may be there by the batch that took them. */
+	if (b->moved)
 		return TL_IN_LOG_UNKNOWN;
-	for (uint32_t i = 0; i < b->nr_attempts; i++)
-		if (!attempt_proven_out(jb, i))
-			return TL_IN_LOG_UNKNOWN;
-	return b->nr_attempts ? TL_IN_LOG_NO : TL_IN_LOG_UNKNOWN;
+	return proven_out(jb) ? TL_IN_LOG_NO : TL_IN_LOG_UNKNOWN;
 }
 
 static const char *expired_by(const struct tl_batch *b)

@@ -35,10 +35,11 @@ struct topic_uuid { uint64_t uuid[2]; struct topic *topic; UT_hash_handle hh; };
 
 /* Intervals of one kind, merged when close; the last may still be open. */
 struct spans {
-	struct { int64_t begin, end; bool first; } iv[JOIN_SPANS];
+	struct span_iv { int64_t begin, end; enum tl_cause cause; const char *culprit; } iv[JOIN_SPANS];
 	uint32_t nr;			/* ever added */
 	int64_t	 open_since;		/* 0: none open */
-	bool	 open_first;		/* down since the beginning: cold start */
+	enum tl_cause open_cause;
+	const char *open_culprit;
 };
 
 /* Who held a connection: of batches already told. */
@@ -53,6 +54,9 @@ struct peer {
 	bool	 ever_up;
 	bool	 states;		/* the library tells its state: surer than connections */
 	struct spans down, shaking, full, busy;	/* shaking: connected, not yet usable */
+	int64_t	 lost_ns;		/* when its last connection ended, and why */
+	enum tl_cause lost_cause;
+	const char *lost_culprit;
 	struct blame blame[JOIN_BLAMES];
 	uint32_t nr_blames;
 	struct conn *last;
@@ -164,6 +168,20 @@ struct bthread {
 	UT_hash_handle hh;
 };
 
+/*
+ * Who held a partition's log: it takes one append at a time, and a sync within an
+ * append holds it too.
+ */
+#define JOIN_HOLDS 128u
+struct hold { int64_t begin, end, fsync; uint32_t tid; const char *culprit; };
+struct part_key { struct topic *topic; uint32_t trail; int32_t partition; };
+struct plog {
+	struct part_key key;
+	struct hold ring[JOIN_HOLDS];
+	uint32_t nr;
+	UT_hash_handle hh;
+};
+
 struct target { struct key2 key; int32_t broker; UT_hash_handle hh; };	/* trail, pid */
 
 /* What identifies a batch wherever it is seen. */
@@ -188,7 +206,6 @@ struct place { struct topic *topic; int64_t offset; int32_t partition; uint32_t 
 struct place_slot { struct place key; struct jbatch *batch; UT_hash_handle hh; };
 
 /* One producer process's view of a partition. */
-struct part_key { struct topic *topic; uint32_t trail; int32_t partition; };
 struct part {
 	struct part_key key;
 	struct jbatch *open;		/* on the wire, unresolved, in order of writing */
@@ -212,7 +229,13 @@ struct jbatch {
 	struct peer *peer;
 	struct file *file;		/* waits there for its disk */
 	struct place_slot *place;
-	struct tl_attempt earlier;	/* its first message's, in a batch that it moved from */
+	struct jbatch *absorbed;	/* batches whose messages went on in this one */
+	struct jbatch *absorb_prev, *absorb_next;
+	struct tl_attempt *earlier;	/* their attempts, in order */
+	uint32_t nr_earlier;
+	uint32_t taken;			/* messages that ended already */
+	bool	 split_from;		/* holds a part of a batch that others absorbed */
+	bool	 in_absorbed;
 	bool	 hashed, in_seq, resolved, in_part, in_uncalled, pending, replied_ok;
 	uint32_t index;
 	struct jbatch *id_prev, *id_next, *seq_prev, *seq_next;
@@ -282,6 +305,7 @@ struct join {
 	struct ident_slot *idents;
 	struct sequence_slot *sequences;
 	struct place_slot *places;
+	struct plog *plogs;
 	struct clock_pair *clocks;
 	struct device *devices;
 	struct blk *blks;
@@ -289,7 +313,12 @@ struct join {
 	struct commit *commits;
 	uint32_t nr_commits;
 
-	struct jbatch *pending, *pending_tail;
+	/* What the batch being told points to. */
+	struct tl_phase phases[TL_MAX_PHASES];
+	struct tl_parts phase_parts[TL_MAX_PHASES];
+	char	 text[TL_MAX_TEXT];
+
+	struct jbatch *pending;
 	uint32_t nr_pending;
 	uint64_t nr_told;
 };
@@ -307,7 +336,7 @@ void jbatch_pend(struct join *j, struct jbatch *jb);	/* resolved: waits for its 
 void jbatch_drop(struct join *j, struct jbatch *jb);
 struct jbatch *ident_find(struct join *j, const struct ident *id);
 void link_add(struct link **links, uint32_t *nr, struct jbatch *jb, uint32_t attempt);
-void spans_open(struct spans *s, int64_t ns, bool first);
+void spans_open(struct spans *s, int64_t ns, enum tl_cause cause, const char *culprit);
 void spans_close(struct spans *s, int64_t ns);
 void spans_add(struct spans *s, int64_t begin, int64_t end);
 
@@ -316,6 +345,7 @@ bool client_event(struct join *j, struct jtrail *t, const struct event *ev);
 struct inst *inst_find(struct join *j, uint32_t trail, uint32_t id);
 struct part *part_get(struct join *j, uint32_t trail, struct topic *topic, int32_t partition);
 struct peer *peer_find(struct join *j, uint32_t trail, uint32_t inst, int32_t broker);
+void batch_absorb(struct join *j, struct jbatch *jb);	/* those that it regroups */
 void req_unlink(struct join *j, struct req *r);		/* one batch less needs it */
 
 /* join_fate.c */
@@ -333,7 +363,9 @@ void breq_unlink(struct join *j, struct breq *r);
 void broker_adopt(struct join *j, struct jbatch *jb);	/* by offset, after a reply told it */
 void broker_times(struct join *j, struct jbatch *jb);	/* from requests into attempts, clocks */
 bool broker_may_tell(struct join *j, const struct jbatch *jb);
-struct busy busy_of(const struct breq *r);
+struct busy busy_of(struct join *j, const struct breq *r);
+int64_t plog_held(struct join *j, const struct jbatch *jb, const struct jtrail *t, int64_t from, int64_t to,
+		  bool handed_over, const char **culprit);	/* ns of from..to in another's sync */
 
 /* sync_parts.c */
 void parts_block(struct join *j, struct jtrail *t, const struct event *ev);
@@ -345,6 +377,8 @@ const char *parts_culprit(struct join *j, const struct tl_parts *p);
 
 /* phases.c */
 void phases_of(struct join *j, struct jbatch *jb);
+void phases_held(struct join *j, const struct bconn *c, int64_t from, int64_t to, enum tl_cause *cause,
+		 const char **culprit);	/* why the broker did not answer there */
 
 
 #endif

@@ -113,7 +113,7 @@ static struct held held_of(struct join *j, const struct bconn *c, int64_t from, 
 	}
 	DL_FOREACH(c->open, r)
 		if (r != own && r->read_ns < to && (!own || r->read_ns < own->read_ns)) {
-			struct busy b = busy_of(r);
+			struct busy b = busy_of(j, r);
 
 			for (uint32_t i = 0; i < r->nr_links && !b.culprit; i++)
 				if (r->links[i].batch)
@@ -179,9 +179,23 @@ static void inherit_from_peer(struct cut *c, struct tl_phase *p, const struct pe
 	}
 }
 
+/* For those who find a connection given up: the cause is UNKNOWN's default, left alone. */
+void phases_held(struct join *j, const struct bconn *c, int64_t from, int64_t to, enum tl_cause *cause,
+		 const char **culprit)
+{
+	struct held h = held_of(j, c, from, to, NULL, 0);
+	struct tl_phase p = { .begin_ns = from, .ns = to - from };
+
+	inherit(&p, &h);
+	if (p.cause == TL_CAUSE_UNKNOWN)
+		return;
+	*cause = p.cause;
+	*culprit = p.culprit;
+}
+
 /* ---- before and between attempts ---------------------------------------------------- */
 
-struct slice { enum tl_phase_name name; enum tl_cause cause; bool found, first; int64_t until; };
+struct slice { enum tl_phase_name name; enum tl_cause cause; const char *culprit; bool found; int64_t until; };
 
 static void slice_look(const struct spans *s, enum tl_phase_name name, int64_t at,
 		       struct slice *best)
@@ -192,7 +206,8 @@ static void slice_look(const struct spans *s, enum tl_phase_name name, int64_t a
 		if (s->open_since <= at && !best->found) {
 			best->found = true;
 			best->name = name;
-			best->first = s->open_first;
+			best->cause = s->open_cause;
+			best->culprit = s->open_culprit;
 		} else if (s->open_since > at && s->open_since < best->until) {
 			best->until = s->open_since;
 		}
@@ -204,7 +219,8 @@ static void slice_look(const struct spans *s, enum tl_phase_name name, int64_t a
 			if (!best->found) {
 				best->found = true;
 				best->name = name;
-				best->first = s->iv[i].first;
+				best->cause = s->iv[i].cause;
+				best->culprit = s->iv[i].culprit;
 			}
 			if (end < best->until)
 				best->until = end;
@@ -226,11 +242,7 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 
 		if (peer) {
 			slice_look(&peer->down, TL_PHASE_BROKER_DOWN, c->at, &s);
-			if (!s.found && peer->shaking.nr + !!peer->shaking.open_since) {
-				slice_look(&peer->shaking, TL_PHASE_BROKER_DOWN, c->at, &s);
-				if (s.found)
-					s.cause = TL_CAUSE_BROKER_SIDE;
-			}
+			slice_look(&peer->shaking, TL_PHASE_BROKER_DOWN, c->at, &s);
 			slice_look(&peer->full, TL_PHASE_WINDOW, c->at, &s);
 			slice_look(&peer->busy, TL_PHASE_BACKPRESSURE, c->at, &s);
 		}
@@ -243,9 +255,10 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 		if (!p || !s.found || s.name != TL_PHASE_BROKER_DOWN)
 			continue;
 		/* Merged with a slice before it: the longer one says why. */
-		if (p->cause == TL_CAUSE_UNKNOWN || 2 * (c->at - at) > p->ns)
-			p->cause = s.cause ? s.cause : s.first ? TL_CAUSE_COLD_START
-							       : TL_CAUSE_UNREACHABLE;
+		if (p->cause == TL_CAUSE_UNKNOWN || 2 * (c->at - at) > p->ns) {
+			p->cause = s.cause ? s.cause : TL_CAUSE_UNREACHABLE;
+			p->culprit = s.culprit;
+		}
 	}
 	for (uint32_t i = 0; peer && i < c->b->nr_phases; i++) {
 		struct tl_phase *p = &c->b->phases[i];
@@ -320,6 +333,56 @@ static void until_read(struct cut *c, const struct tl_attempt *a, const struct l
 	inherit(go(c, TL_PHASE_BEHIND, to, known, a->bound_ns), &h);
 }
 
+/*
+ * What the syncs waited for, of the phase that they make up: what lies between them is
+ * unexplained; of a phase cut short each part is cut alike.
+ */
+static void set_parts(struct cut *c, struct tl_phase *p, const struct tl_parts *of)
+{
+	struct tl_parts *parts;
+	int64_t sum = 0;
+
+	if (!p)
+		return;
+	parts = &c->j->phase_parts[p - c->b->phases];
+	*parts = *of;
+	if (parts->ns > p->ns)
+		for (int i = 0; i < TL_NR_PARTS; i++)
+			parts->part[i] = (int64_t)((double)parts->part[i] * (double)p->ns / (double)parts->ns);
+	for (int i = 0; i < TL_NR_PARTS; i++)
+		sum += parts->part[i];
+	for (int i = 0; i < TL_NR_PARTS && sum > p->ns; i++) {	/* rounding */
+		int64_t over = sum - p->ns < parts->part[i] ? sum - p->ns : parts->part[i];
+
+		parts->part[i] -= over;
+		sum -= over;
+	}
+	parts->part[TL_PART_UNEXPLAINED] += p->ns - sum;
+	parts->ns = p->ns;
+	p->parts = parts;
+	p->culprit = parts_culprit(c->j, of);
+}
+
+/* Read, and not yet appended: for another's sync of the same log, or who knows. */
+static void until_append(struct cut *c, const struct link_state *st, int64_t to, bool appended,
+			 enum tl_known known, int64_t bound)
+{
+	const char *culprit = NULL;
+	int64_t shift = st->breq->read_ns - c->at;	/* onto the broker's own clock */
+	int64_t end = to < c->limit ? to : c->limit;
+	int64_t held = plog_held(c->j, c->jb, st->breq->bconn->trail, c->at + shift, to + shift,
+				 appended, &culprit);
+	struct tl_phase *p;
+
+	/* Cut short by an expiry the question is still who held it until the append. */
+	p = go(c, TL_PHASE_QUEUE, end, known, bound);
+	if (!p || 2 * held < to - p->begin_ns)
+		return;
+	p->known = weaker(p->known, TL_KNOWN_INFERRED);
+	p->cause = TL_CAUSE_LEADER_FSYNC;
+	p->culprit = culprit;
+}
+
 static void attempt(struct cut *c, uint32_t i, int64_t limit)
 {
 	struct tl_attempt *a = &c->b->attempts[i];
@@ -339,25 +402,22 @@ static void attempt(struct cut *c, uint32_t i, int64_t limit)
 	else if (!a->append_begin_ns && !a->response_read_ns)
 		until_read(c, a, st, c->limit);
 	if (a->append_begin_ns) {
-		go(c, a->read_ns ? TL_PHASE_QUEUE : TL_PHASE_BROKER_SIDE, a->append_begin_ns, known, bound);
+		if (a->read_ns && c->at < c->limit && a->append_begin_ns > c->at)
+			until_append(c, st, a->append_begin_ns, true, known, bound);
+		else
+			go(c, a->read_ns ? TL_PHASE_QUEUE : TL_PHASE_BROKER_SIDE, a->append_begin_ns, known, bound);
 		/* What the broker does between the write and its sync is part of appending. */
 		go(c, TL_PHASE_APPEND, a->sync_begin_ns ? a->sync_begin_ns : a->append_end_ns, known, bound);
 		p = go(c, TL_PHASE_FSYNC, a->sync_end_ns, known, bound);
-		if (p) {
-			p->parts = &a->sync;
-			p->culprit = parts_culprit(c->j, &a->sync);
-		}
+		set_parts(c, p, &a->sync);
 		p = go(c, TL_PHASE_INDEX, a->index_end_ns, known, bound);
-		if (p) {
-			p->parts = &a->index;
-			p->culprit = parts_culprit(c->j, &a->index);
-		}
+		set_parts(c, p, &a->index);
 		/* Followers that were seen to append only after the leader held it up. */
 		for (uint32_t k = 0; k < c->b->nr_replicas; k++)
 			if (c->b->replicas[k].append_ns > c->at)
 				go(c, TL_PHASE_REPLICATION, c->b->replicas[k].append_ns, known, bound);
 	} else if (a->read_ns && !a->answered && st->breq && !st->breq->answered_ns) {
-		go(c, TL_PHASE_QUEUE, c->limit, TL_KNOWN_EXACT, 0);
+		until_append(c, st, c->limit, false, TL_KNOWN_EXACT, 0);
 	}
 	if (a->response_written_ns) {
 		go(c, TL_PHASE_BROKER_SIDE, a->response_written_ns, known, bound);
@@ -404,13 +464,20 @@ static void until_next(struct cut *c, const struct tl_attempt *a, int64_t until)
 		}
 }
 
-/* The first message went out in another batch before, whose messages were regrouped. */
-static void carried_before(struct cut *c, const struct tl_attempt *a, int64_t until)
+/* The first message went out in other batches before, whose messages were regrouped. */
+static void carried_before(struct cut *c, const struct tl_attempt *a, uint32_t nr, int64_t until)
 {
 	before_send(c, a->write_begin_ns);
-	go_exact(c, TL_PHASE_SOCKET, a->write_end_ns);
-	go_exact(c, TL_PHASE_BROKER_SIDE, a->response_read_ns ? a->response_read_ns : a->ended_ns);
-	until_next(c, a, until);
+	for (uint32_t i = 0; i < nr; i++) {
+		int64_t next = i + 1 < nr ? a[i + 1].write_begin_ns : until;
+		int64_t end = a[i].response_read_ns ? a[i].response_read_ns : a[i].ended_ns;
+
+		if (!end || end > next)
+			end = next;
+		go_exact(c, TL_PHASE_SOCKET, a[i].write_end_ns < end ? a[i].write_end_ns : end);
+		inherit_from_peer(c, go_exact(c, TL_PHASE_BROKER_SIDE, end), c->jb->peer);
+		until_next(c, &a[i], next);
+	}
 }
 
 /* ---- the whole life ------------------------------------------------------------------ */
@@ -439,9 +506,9 @@ static void of_client(struct cut *c)
 			before_send(c, c->limit);
 		else
 			go(c, TL_PHASE_UNKNOWN, c->limit, TL_KNOWN_EXACT, 0);
-	} else if (c->jb->earlier.write_begin_ns >= c->at &&
-		   c->jb->earlier.write_begin_ns < b->attempts[0].write_begin_ns) {
-		carried_before(c, &c->jb->earlier, b->attempts[0].write_begin_ns);
+	} else if (c->jb->nr_earlier && c->jb->earlier[0].write_begin_ns >= c->at &&
+		   c->jb->earlier[0].write_begin_ns < b->attempts[0].write_begin_ns) {
+		carried_before(c, c->jb->earlier, c->jb->nr_earlier, b->attempts[0].write_begin_ns);
 	} else {
 		before_send(c, b->attempts[0].write_begin_ns);
 	}

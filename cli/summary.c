@@ -84,7 +84,7 @@ static void group_add(struct args *args, enum by by, const char *name, const str
 	int64_t total = b->end_ns - b->created_first_ns;
 
 	g->batches++;
-	g->messages += b->count;
+	g->messages += b->messages;
 	g->outcome[b->outcome]++;
 	g->total_ns += total;
 	if (total > g->worst_ns)
@@ -108,7 +108,7 @@ static void gather(void *arg, struct tl_batch *b)
 	char name[280];
 
 	args->batches++;
-	args->messages += b->count;
+	args->messages += b->messages;
 	hist_add(args->total, b->end_ns - b->created_first_ns);
 	for (uint32_t i = 0; i < b->nr_phases; i++)
 		ns[b->phases[i].name] += b->phases[i].ns;

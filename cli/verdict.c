@@ -15,14 +15,14 @@ enum tl_cause verdict_phase_cause(const struct tl_batch *b, const struct tl_phas
 		/* A start that took long and then worked; or a broker that never came up. */
 		if (p->cause == TL_CAUSE_COLD_START && b->outcome == TL_OUTCOME_ACKED)
 			return TL_CAUSE_COLD_START;
-		return p->cause == TL_CAUSE_BROKER_SIDE ? p->cause : TL_CAUSE_UNREACHABLE;
+		return p->cause && p->cause != TL_CAUSE_COLD_START ? p->cause : TL_CAUSE_UNREACHABLE;
 	case TL_PHASE_BACKPRESSURE:
 	case TL_PHASE_SOCKET:	   return p->cause ? p->cause : TL_CAUSE_NETWORK;
 	case TL_PHASE_NETWORK:	   return TL_CAUSE_NETWORK;
 	case TL_PHASE_BEHIND:	   return p->cause ? p->cause : TL_CAUSE_BROKER_SIDE;
 	case TL_PHASE_RETRY:	   return p->cause;
 	case TL_PHASE_QUEUE:
-	case TL_PHASE_BROKER_SIDE: return TL_CAUSE_BROKER_SIDE;
+	case TL_PHASE_BROKER_SIDE: return p->cause ? p->cause : TL_CAUSE_BROKER_SIDE;
 	case TL_PHASE_APPEND:	   return TL_CAUSE_APPEND_STALL;
 	case TL_PHASE_FSYNC:
 	case TL_PHASE_INDEX:	   return TL_CAUSE_LEADER_FSYNC;
@@ -102,9 +102,11 @@ void verdict_of(struct tl_batch *b, int64_t slow_ns)
 	struct tally t[TL_NR_CAUSES];
 	int64_t total = 0, explained = 0, window = 0;
 	enum tl_cause said = cause_of_answer(b);
+	const char *text = v->text;
 
 	memset(t, 0, sizeof(t));
 	memset(v, 0, sizeof(*v));
+	v->text = text;
 	for (uint32_t i = 0; i < b->nr_phases; i++) {
 		const struct tl_phase *p = &b->phases[i];
 		enum tl_cause c = verdict_phase_cause(b, p);
@@ -154,5 +156,4 @@ void verdict_of(struct tl_batch *b, int64_t slow_ns)
 		only(v, TL_CAUSE_UNKNOWN, 1);
 	v->cause = v->causes[0].cause;
 	v->share = v->causes[0].share;
-	advice_text(b);
 }

@@ -7,10 +7,11 @@
 #ifndef ACKTRAIL_VERDICT_H
 #define ACKTRAIL_VERDICT_H
 
+#include <stddef.h>
 #include <acktrail/timeline.h>
 
 void verdict_of(struct tl_batch *b, int64_t slow_ns);
-void advice_text(struct tl_batch *b);			/* fills verdict.text */
+void advice_text(struct tl_batch *b, char *text, size_t size);	/* becomes verdict.text */
 const char *advice_setting(enum tl_cause cause);	/* what to do, for the summary; "" nothing */
 
 /* The cause that a phase stands for, UNKNOWN for none. */

@@ -117,7 +117,7 @@ static void count(void *arg, struct tl_batch *b)
 	if (!p)
 		return;
 	p->batches++;
-	p->messages += b->count;
+	p->messages += b->messages;
 	p->in_log += b->in_log == TL_IN_LOG_YES;
 	p->not_in_log += b->in_log == TL_IN_LOG_NO;
 	p->total_ns += total;

@@ -115,7 +115,7 @@ struct tl_phase {
 	enum tl_known known;		/* the weaker of its two boundaries */
 	uint32_t attempt;		/* 0: none */
 	int64_t	 begin_ns, ns, bound_ns;
-	const struct tl_parts *parts;	/* fsync, index-sync; else NULL */
+	const struct tl_parts *parts;	/* fsync, index-sync: add up to ns; else NULL */
 	enum tl_cause cause;		/* inherited (behind-request, window, retry); else UNKNOWN */
 	const char *culprit;		/* with cause */
 };
@@ -130,13 +130,14 @@ struct tl_cause_share {
 
 #define TL_MAX_CAUSES	4
 #define TL_MAX_PHASES	48
+#define TL_MAX_TEXT	400
 
 struct tl_verdict {
 	enum tl_cause cause;
 	double	 share;
 	uint32_t nr;
 	struct tl_cause_share causes[TL_MAX_CAUSES];
-	char	 text[400];
+	const char *text;		/* a sentence */
 };
 
 struct tl_producer {
@@ -156,6 +157,7 @@ struct tl_batch {
 	const char *topic;		/* NULL unknown */
 	int32_t	 partition;
 	uint32_t crc, count, bytes;
+	uint32_t messages;		/* that ended with this row: fewer than count when some moved on */
 	bool	 has_crc, sent, client, broker_seen;	/* client: a shim saw it */
 	bool	 control, internal;
 	bool	 moved;			/* all its messages went on in other batches */
@@ -175,7 +177,7 @@ struct tl_batch {
 	uint32_t nr_attempts, counted;	/* counted: index of the attempt that counts */
 	struct tl_attempt *attempts;
 	uint32_t nr_phases;
-	struct tl_phase phases[TL_MAX_PHASES];
+	struct tl_phase *phases;	/* at most TL_MAX_PHASES */
 	uint32_t nr_replicas;
 	struct tl_replica replicas[4];
 	struct tl_verdict verdict;
