@@ -61,13 +61,41 @@ static uint64_t megabytes(const char *text)
 	return n ? (n < MAX_MAX_MB ? n : MAX_MAX_MB) : DEFAULT_MAX_MB;
 }
 
+/*
+ * ACKTRAIL_FOLLOW=0: children start without the shim.  The variable is shortened
+ * where it stands: setenv() could allocate, and an app may hold pointers into it.
+ */
+static void leave_children_alone(void)
+{
+	static const char name[] = "libacktrail.so";
+	char **env = environ, *list, *at;
+
+	while (env && *env && strncmp(*env, "LD_PRELOAD=", 11))
+		env++;
+	if (!env || !*env)
+		return;
+	list = *env + 11;
+	while ((at = strstr(list, name))) {
+		char *begin = at, *end = at + strlen(name);
+
+		while (begin > list && begin[-1] != ':' && begin[-1] != ' ')
+			begin--;
+		while (*end && *end != ':' && *end != ' ')
+			end++;
+		end += *end != 0;
+		memmove(begin, end, strlen(end) + 1);
+	}
+}
+
 __attribute__((constructor)) static void live_init(void)
 {
 	const char *mode = secure_getenv("ACKTRAIL"), *out = secure_getenv("ACKTRAIL_OUT");
-	const char *loud = secure_getenv("ACKTRAIL_VERBOSE");
+	const char *loud = secure_getenv("ACKTRAIL_VERBOSE"), *follow = secure_getenv("ACKTRAIL_FOLLOW");
 	int saved = errno;
 	void *page;
 
+	if (follow && !strcmp(follow, "0"))
+		leave_children_alone();
 	if (live || (mode && !strcmp(mode, "off")))
 		return;
 	page = mmap(NULL, AT_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
