@@ -36,6 +36,7 @@ struct conn {
 	uint32_t life;
 	int	 fd;
 	bool	 tls, closed;
+	bool	 plain;			/* TLS, and its clear text is seen (tls.c) */
 	uint8_t	 sending, receiving;	/* guards: 1 while a thread is inside */
 	uint32_t inst;
 	int32_t	 broker;
@@ -114,7 +115,7 @@ uint32_t conn_id(const struct conn *c)
 
 bool conn_parsed(const struct conn *c)
 {
-	return c->id && !c->tls && !c->out.p.off;
+	return c->id && (!c->tls || c->plain) && !c->out.p.off;
 }
 
 static void address(const struct sockaddr_storage *sa, uint64_t *hi, uint64_t *lo, uint32_t *port)
@@ -426,7 +427,8 @@ static void given_up(struct thread *t, struct conn *c, enum at_conn_end how)
 	emit_done(t, AT_LAST);
 }
 
-void conn_sent(struct conn *c, const void *bytes, size_t len, uint64_t now_ns)
+/* The app's bytes on their way out, clear. */
+static void send_clear(struct conn *c, const void *bytes, size_t len, uint64_t now_ns)
 {
 	struct pass p = { .c = c };
 
@@ -436,18 +438,16 @@ void conn_sent(struct conn *c, const void *bytes, size_t len, uint64_t now_ns)
 	}
 	p.t = thread_enter();
 	wire_feed_requests(&c->out, bytes, len, now_ns, &request_ops, &p);
-	if (c->out.p.off == WIRE_TLS) {
+	if (c->out.p.off == WIRE_TLS)
 		c->tls = true;
-		c->in.p.off = WIRE_TLS;
-	} else if (c->out.p.off && c->id && p.t) {
+	else if (c->out.p.off && c->id && p.t)
 		given_up(p.t, c, AT_END_PARSER_OFF);
-	}
 	if (p.t)
 		thread_leave(p.t);
 	leave(&c->sending);
 }
 
-void conn_received(struct conn *c, const void *bytes, size_t len, uint64_t now_ns)
+static void receive_clear(struct conn *c, const void *bytes, size_t len, uint64_t now_ns)
 {
 	struct pass p = { .c = c, .t = thread_enter() };
 
@@ -464,6 +464,49 @@ void conn_received(struct conn *c, const void *bytes, size_t len, uint64_t now_n
 		leave(&c->receiving);
 	}
 	thread_leave(p.t);
+}
+
+void conn_sent(struct conn *c, const void *bytes, size_t len, uint64_t now_ns)
+{
+	if (!c->tls)
+		send_clear(c, bytes, len, now_ns);
+	else if (!c->plain)
+		c->unparsed += len;
+}
+
+void conn_received(struct conn *c, const void *bytes, size_t len, uint64_t now_ns)
+{
+	struct thread *t;
+
+	if (!c->tls) {
+		receive_clear(c, bytes, len, now_ns);
+		return;
+	}
+	/* Sealed: still, acknowledgements that follow belong to another response. */
+	t = c->plain ? NULL : thread_enter();
+	if (!t)
+		return;
+	t->acks_break = true;
+	t->answered = 0;
+	c->unparsed += len;
+	thread_leave(t);
+}
+
+/* The handshake has passed the socket before the first clear byte passes here. */
+void conn_sent_plain(struct conn *c, const void *bytes, size_t len, uint64_t now_ns)
+{
+	if (c->tls && !c->plain) {
+		wire_requests_init(&c->out);
+		c->plain = true;
+	}
+	if (c->plain)
+		send_clear(c, bytes, len, now_ns);
+}
+
+void conn_received_plain(struct conn *c, const void *bytes, size_t len, uint64_t now_ns)
+{
+	if (c->plain)
+		receive_clear(c, bytes, len, now_ns);
 }
 
 bool conn_is_other(const struct conn *c)
@@ -497,7 +540,7 @@ void conn_closed(struct conn *c, enum at_conn_end how, int err)
 		ev = emit(t, AT_LAST, AT_EV_CONN_END, at_now(), sizeof(*ev), NULL, NULL, 0);
 		if (ev) {
 			ev->conn = c->id;
-			ev->how = c->tls ? AT_END_TLS : how;
+			ev->how = c->tls && !c->plain ? AT_END_TLS : how;
 			ev->err = err;
 			ev->inflight = c->tail - c->head;
 			ev->unparsed = c->unparsed;

@@ -7,6 +7,7 @@
  * wheels), and naming dlsym would ask for GLIBC_2.34, which stops apps on older
  * images from starting at all.
  */
+#include <dlfcn.h>
 #include <elf.h>
 #include <link.h>
 #include <string.h>
@@ -211,4 +212,57 @@ struct object find_provider(const void *caller, const char *name)
 void *find_next(const char *name)
 {
 	return find_in(find_provider(NULL, name), name);
+}
+
+/* ---- dlsym --------------------------------------------------------------- */
+
+static void *no_dlsym(void *handle, const char *name)
+{
+	(void)handle, (void)name;
+	return NULL;
+}
+
+void *find_dlsym(void)
+{
+	static void *real;
+	void *found = __atomic_load_n(&real, __ATOMIC_RELAXED);
+
+	if (unlikely(!found)) {
+		found = find_next("dlsym");
+		__atomic_store_n(&real, found, __ATOMIC_RELAXED);
+	}
+	return found ? found : (void *)no_dlsym;
+}
+
+static int find_us(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	struct object *us = arg;
+
+	(void)size;
+	if (!covers(info, (const void *)find_in))
+		return 0;
+	*us = (struct object){ info->dlpi_addr, dynamic_of(info) };
+	return 1;
+}
+
+/*
+ * .NET, Ruby and Python's ctypes look librdkafka's functions up on a handle, past any
+ * preload.  RTLD_NEXT is for interposers like us: left alone.
+ */
+void *find_wrapper(void *handle, const char *name)
+{
+	static struct object us;
+	void *(*real)(void *, const char *);
+	void *theirs, *ours;
+
+	if (likely(!name || strncmp(name, "rd_kafka_", 9)) || handle == RTLD_NEXT || live_off())
+		return NULL;
+	if (!us.dynamic)
+		dl_iterate_phdr(find_us, &us);
+	ours = find_in(us, name);
+	if (!ours)
+		return NULL;
+	*(void **)&real = find_dlsym();
+	theirs = real(handle, name);
+	return theirs ? ours : NULL;
 }

@@ -10,6 +10,7 @@
  *	lib.c		librdkafka: instances and interceptors
  *	acks.c		acknowledgements and delivery callbacks, folded into batches
  *	produce.c	produce calls that waited or were refused
+ *	tls.c		OpenSSL's calls, where they can be reached
  *	sock.c		which descriptors are watched; libc's calls on them
  *	conn.c		one Kafka connection: wire.c's findings into the trail
  *
@@ -39,6 +40,10 @@ void *find_next(const char *name);
 /* The object whose `name` the code at `caller` would have reached. */
 struct object find_provider(const void *caller, const char *name);
 void *find_in(struct object obj, const char *name);
+/* What dlsym(handle, name) gives instead of librdkafka's own function; NULL: nothing. */
+void *find_wrapper(void *handle, const char *name) __asm__("acktrail_dlsym");
+/* The real dlsym, for the stub in symbols.c. */
+void *find_dlsym(void) __asm__("acktrail_real_dlsym");
 
 /* ---- live.c -------------------------------------------------------------- */
 
@@ -123,6 +128,9 @@ bool conn_usable(const struct conn *c);
 /* Bytes that the call beginning at now_ns sent, or that came by now_ns. */
 void conn_sent(struct conn *c, const void *bytes, size_t len, uint64_t now_ns);
 void conn_received(struct conn *c, const void *bytes, size_t len, uint64_t now_ns);
+/* The same, of a TLS connection: what its library was given to seal, or opened. */
+void conn_sent_plain(struct conn *c, const void *bytes, size_t len, uint64_t now_ns);
+void conn_received_plain(struct conn *c, const void *bytes, size_t len, uint64_t now_ns);
 void conn_closed(struct conn *c, enum at_conn_end how, int err);
 bool conn_is_other(const struct conn *c);	/* its first bytes were not Kafka's */
 /* What librdkafka says of the connection on that descriptor. */
@@ -151,6 +159,13 @@ ssize_t sock_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr 
 		      unsigned *from_len);
 ssize_t sock_read(int fd, void *buf, size_t len);
 ssize_t sock_readv(int fd, const struct iovec *iov, int nr);
+
+/* ---- tls.c --------------------------------------------------------------- */
+
+int tls_write(const void *caller, void *ssl, const void *buf, int len);
+int tls_read(const void *caller, void *ssl, void *buf, int len);
+int tls_write_ex(const void *caller, void *ssl, const void *buf, size_t len, size_t *written);
+int tls_read_ex(const void *caller, void *ssl, void *buf, size_t len, size_t *got);
 
 /* ---- lib.c --------------------------------------------------------------- */
 

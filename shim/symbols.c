@@ -14,14 +14,18 @@
 
 /* A function of libc: the room gets the same arguments. */
 #define LIBC(ret, name, room, params, args) EXPORT ret name params { return room args; }
-/* A function of librdkafka: the room also gets who called, to find the right copy. */
-#define RDKAFKA(ret, name, room, params, ...) EXPORT ret name params { return room(CALLER, __VA_ARGS__); }
+/* A function of a library that may be there in several copies: the room also gets who called. */
+#define OWNED(ret, name, room, params, ...) EXPORT ret name params { return room(CALLER, __VA_ARGS__); }
 
 /* __recv_chk and friends are what _FORTIFY_SOURCE makes of recv() and read(). */
 ssize_t __recv_chk(int fd, void *buf, size_t len, size_t room, int flags);
 ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t room, int flags, struct sockaddr *from,
 		       socklen_t *from_len);
 ssize_t __read_chk(int fd, void *buf, size_t len, size_t room);
+int SSL_write(void *ssl, const void *buf, int len);
+int SSL_read(void *ssl, void *buf, int len);
+int SSL_write_ex(void *ssl, const void *buf, size_t len, size_t *written);
+int SSL_read_ex(void *ssl, void *buf, size_t len, size_t *got);
 rd_kafka_resp_err_t conf_init(rd_kafka_conf_t *conf, void **opaque, char *errstr, size_t size);
 
 /* The check that the fortified call makes stays with us: an overflow must still abort. */
@@ -43,20 +47,25 @@ LIBC(ssize_t, __recv_chk, FORTIFIED, (int fd, void *buf, size_t len, size_t room
 LIBC(ssize_t, __recvfrom_chk, FORTIFIED, (int fd, void *buf, size_t len, size_t room, int flags, struct sockaddr *from, socklen_t *from_len), (len <= room, sock_recvfrom(fd, buf, len, flags, from, from_len)))
 LIBC(ssize_t, __read_chk, FORTIFIED, (int fd, void *buf, size_t len, size_t room), (len <= room, sock_read(fd, buf, len)))
 
-RDKAFKA(rd_kafka_t *, rd_kafka_new, lib_new, (rd_kafka_type_t type, rd_kafka_conf_t *conf, char *errstr, size_t size), type, conf, errstr, size)
-RDKAFKA(void, rd_kafka_conf_destroy, lib_conf_destroy, (rd_kafka_conf_t *conf), conf)
-RDKAFKA(void, rd_kafka_destroy, lib_destroy, (rd_kafka_t *rk), rk)
-RDKAFKA(void, rd_kafka_destroy_flags, lib_destroy_flags, (rd_kafka_t *rk, int flags), rk, flags)
-RDKAFKA(int, rd_kafka_poll, lib_poll, (rd_kafka_t *rk, int timeout_ms), rk, timeout_ms)
-RDKAFKA(rd_kafka_resp_err_t, rd_kafka_flush, lib_flush, (rd_kafka_t *rk, int timeout_ms), rk, timeout_ms)
-RDKAFKA(int, rd_kafka_produce, produce_produce, (rd_kafka_topic_t *rkt, int32_t partition, int flags, void *payload, size_t len, const void *key, size_t keylen, void *opaque), rkt, partition, flags, payload, len, key, keylen, opaque)
-RDKAFKA(int, rd_kafka_produce_batch, produce_batch, (rd_kafka_topic_t *rkt, int32_t partition, int flags, rd_kafka_message_t *messages, int nr), rkt, partition, flags, messages, nr)
-RDKAFKA(rd_kafka_error_t *, rd_kafka_produceva, produce_va, (rd_kafka_t *rk, const rd_kafka_vu_t *vus, size_t nr), rk, vus, nr)
+OWNED(int, SSL_write, tls_write, (void *ssl, const void *buf, int len), ssl, buf, len)
+OWNED(int, SSL_read, tls_read, (void *ssl, void *buf, int len), ssl, buf, len)
+OWNED(int, SSL_write_ex, tls_write_ex, (void *ssl, const void *buf, size_t len, size_t *written), ssl, buf, len, written)
+OWNED(int, SSL_read_ex, tls_read_ex, (void *ssl, void *buf, size_t len, size_t *got), ssl, buf, len, got)
+
+OWNED(rd_kafka_t *, rd_kafka_new, lib_new, (rd_kafka_type_t type, rd_kafka_conf_t *conf, char *errstr, size_t size), type, conf, errstr, size)
+OWNED(void, rd_kafka_conf_destroy, lib_conf_destroy, (rd_kafka_conf_t *conf), conf)
+OWNED(void, rd_kafka_destroy, lib_destroy, (rd_kafka_t *rk), rk)
+OWNED(void, rd_kafka_destroy_flags, lib_destroy_flags, (rd_kafka_t *rk, int flags), rk, flags)
+OWNED(int, rd_kafka_poll, lib_poll, (rd_kafka_t *rk, int timeout_ms), rk, timeout_ms)
+OWNED(rd_kafka_resp_err_t, rd_kafka_flush, lib_flush, (rd_kafka_t *rk, int timeout_ms), rk, timeout_ms)
+OWNED(int, rd_kafka_produce, produce_produce, (rd_kafka_topic_t *rkt, int32_t partition, int flags, void *payload, size_t len, const void *key, size_t keylen, void *opaque), rkt, partition, flags, payload, len, key, keylen, opaque)
+OWNED(int, rd_kafka_produce_batch, produce_batch, (rd_kafka_topic_t *rkt, int32_t partition, int flags, rd_kafka_message_t *messages, int nr), rkt, partition, flags, messages, nr)
+OWNED(rd_kafka_error_t *, rd_kafka_produceva, produce_va, (rd_kafka_t *rk, const rd_kafka_vu_t *vus, size_t nr), rk, vus, nr)
 /* As a librdkafka plugin (plugin.library.paths), where no preload is allowed. */
-RDKAFKA(rd_kafka_resp_err_t, conf_init, lib_plugin_init, (rd_kafka_conf_t *conf, void **opaque __attribute__((unused)), char *errstr __attribute__((unused)), size_t size __attribute__((unused))), conf)
+OWNED(rd_kafka_resp_err_t, conf_init, lib_plugin_init, (rd_kafka_conf_t *conf, void **opaque __attribute__((unused)), char *errstr __attribute__((unused)), size_t size __attribute__((unused))), conf)
 
 /*
- * rd_kafka_producev(rk, …) takes any number of arguments: keep all of them where
+ * Stubs.  rd_kafka_producev(rk, …) takes any number of arguments: keep all of them where
  * they are, ask where to go, and jump there.
  */
 #if defined(__x86_64__)
@@ -74,6 +83,25 @@ __asm__(".text\n"
 	"	pop %rcx\n	pop %rdx\n	pop %rsi\n	pop %rdi\n"
 	"	jmp *%r11\n"
 	".size rd_kafka_producev, . - rd_kafka_producev\n");
+/* dlsym(RTLD_NEXT, …) means "next after who called": the caller must stay on the stack. */
+__asm__(".text\n"
+	".globl dlsym\n"
+	".type dlsym, @function\n"
+	"dlsym:\n"
+	"	endbr64\n"
+	"	push %rdi\n	push %rsi\n	sub $8, %rsp\n"
+	"	call acktrail_dlsym\n"
+	"	add $8, %rsp\n"
+	"	test %rax, %rax\n"
+	"	jne 1f\n"
+	"	sub $8, %rsp\n"
+	"	call acktrail_real_dlsym\n"
+	"	add $8, %rsp\n"
+	"	pop %rsi\n	pop %rdi\n"
+	"	jmp *%rax\n"
+	"1:	add $16, %rsp\n"
+	"	ret\n"
+	".size dlsym, . - dlsym\n");
 #elif defined(__aarch64__)
 __asm__(".text\n"
 	".globl rd_kafka_producev\n"
@@ -90,6 +118,22 @@ __asm__(".text\n"
 	"	ldp x29, x30, [sp], #80\n"
 	"	br x16\n"
 	".size rd_kafka_producev, . - rd_kafka_producev\n");
+__asm__(".text\n"
+	".globl dlsym\n"
+	".type dlsym, @function\n"
+	"dlsym:\n"
+	"	stp x29, x30, [sp, #-32]!\n"
+	"	stp x0, x1, [sp, #16]\n"
+	"	bl acktrail_dlsym\n"
+	"	cbnz x0, 1f\n"
+	"	bl acktrail_real_dlsym\n"
+	"	mov x16, x0\n"
+	"	ldp x0, x1, [sp, #16]\n"
+	"	ldp x29, x30, [sp], #32\n"
+	"	br x16\n"
+	"1:	ldp x29, x30, [sp], #32\n"
+	"	ret\n"
+	".size dlsym, . - dlsym\n");
 #else
-#error "rd_kafka_producev: write the stub for this architecture"
+#error "rd_kafka_producev and dlsym: write the stubs for this architecture"
 #endif
