@@ -4,12 +4,21 @@
 # Set by ctest: ACKTRAIL_BUILD (the build tree), ACKTRAIL_TOP (the source tree).
 set -euo pipefail
 
+# A port that nobody listens on, nor on the next one, which the controller takes.
+free_ports() {
+	local p
+	for ((p = 20000 + RANDOM % 10000; ; p += 2)); do
+		(: <"/dev/tcp/127.0.0.1/$p") 2>/dev/null || (: <"/dev/tcp/127.0.0.1/$((p + 1))") 2>/dev/null ||
+			{ echo "$p"; return; }
+	done
+}
+
 lab=$ACKTRAIL_TOP/examples/lab
 acktrail=$ACKTRAIL_BUILD/cli/acktrail
 producer=$ACKTRAIL_BUILD/examples/producer
 work=$(mktemp -d "${TMPDIR:-/tmp}/acktrail-e2e.XXXXXX")
 export ACKTRAIL_LAB=$work/lab
-port=${ACKTRAIL_TEST_PORT:-19392}
+port=$(free_ports)
 probe_pid=
 
 fail() { echo "FAILED: $*" >&2; exit 1; }
