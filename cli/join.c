@@ -193,16 +193,22 @@ void spans_add(struct spans *s, int64_t begin, int64_t end)
 	s->iv[last].begin = begin;
 	s->iv[last].end = end;
 	s->iv[last].cause = TL_CAUSE_UNKNOWN;
-	s->iv[last].culprit = NULL;
+	s->iv[last].conn = NULL;
 }
 
-void spans_open(struct spans *s, int64_t ns, enum tl_cause cause, const char *culprit)
+void spans_open(struct spans *s, int64_t ns, enum tl_cause cause)
 {
 	if (s->open_since)
 		return;
 	s->open_since = ns;
 	s->open_cause = cause;
-	s->open_culprit = culprit;
+	s->open_conn = NULL;
+}
+
+void spans_blame(struct spans *s, struct conn *c, int64_t since)
+{
+	s->open_conn = c;
+	s->open_conn_since = since;
 }
 
 void spans_close(struct spans *s, int64_t ns)
@@ -212,7 +218,8 @@ void spans_close(struct spans *s, int64_t ns)
 	spans_add(s, s->open_since, ns);
 	if (s->nr && s->iv[(s->nr - 1) % JOIN_SPANS].cause == TL_CAUSE_UNKNOWN) {
 		s->iv[(s->nr - 1) % JOIN_SPANS].cause = s->open_cause;
-		s->iv[(s->nr - 1) % JOIN_SPANS].culprit = s->open_culprit;
+		s->iv[(s->nr - 1) % JOIN_SPANS].conn = s->open_conn;
+		s->iv[(s->nr - 1) % JOIN_SPANS].since = s->open_conn_since;
 	}
 	s->open_since = 0;
 }
@@ -381,7 +388,7 @@ void jbatch_drop(struct join *j, struct jbatch *jb)
 	}
 	free(jb->b.attempts);
 	free(jb->state);
-	free(jb->earlier);
+	free(jb->past);
 	free(jb);
 }
 

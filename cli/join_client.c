@@ -87,7 +87,7 @@ static void fly(struct join *j, struct req *r)
 
 	r->flying = true;
 	if (++c->peer->in_flight >= limit && limit)
-		spans_open(&c->peer->full, r->end_ns, TL_CAUSE_UNKNOWN, NULL);
+		spans_open(&c->peer->full, r->end_ns, TL_CAUSE_UNKNOWN);
 }
 
 static void land(struct join *j, struct req *r, int64_t ns)
@@ -109,8 +109,10 @@ static void conn_leave(struct join *j, struct conn *c, int64_t ns, bool closed)
 
 	if (!p)
 		return;
-	if (p->up && --p->up == 0 && closed && !p->states)
-		spans_open(&p->down, ns, p->lost_cause, p->lost_culprit);
+	if (p->up && --p->up == 0 && closed && !p->states) {
+		spans_open(&p->down, ns, p->lost_cause);
+		spans_blame(&p->down, p->lost_conn, p->lost_since);
+	}
 	for (struct req *r = c->reqs; r; r = r->next)
 		if (r->flying && closed)
 			land(j, r, ns);
@@ -127,7 +129,7 @@ static void conn_enter(struct join *j, struct conn *c)
 	if (!p->ever_up && !p->states) {
 		p->down.open_since = 0;
 		if (since)
-			spans_open(&p->down, since, TL_CAUSE_COLD_START, NULL);
+			spans_open(&p->down, since, TL_CAUSE_COLD_START);
 	}
 	p->ever_up = true;
 	p->up++;
@@ -139,12 +141,20 @@ static void conn_enter(struct join *j, struct conn *c)
 		p->in_flight += r->flying;
 }
 
-static struct conn *conn_get(struct join *j, struct jtrail *t, uint32_t id)
+struct conn *conn_find(struct join *j, uint32_t trail, uint32_t id)
 {
-	struct key2 key = { t->index, id };
+	struct key2 key = { trail, id };
 	struct conn *c;
 
 	HASH_FIND(hh, j->conns, &key, sizeof(key), c);
+	return c;
+}
+
+static struct conn *conn_get(struct join *j, struct jtrail *t, uint32_t id)
+{
+	struct key2 key = { t->index, id };
+	struct conn *c = conn_find(j, t->index, id);
+
 	if (c)
 		return c;
 	c = join_alloc(sizeof(*c));
@@ -243,22 +253,22 @@ void req_unlink(struct join *j, struct req *r)
  * A client that closes while requests wait gave up on the broker's answers: what is
  * down from here on is down because of what held those.
  */
-static void conn_lost(struct join *j, struct conn *c, uint32_t how, int64_t ns)
+static void conn_lost(struct conn *c, uint32_t how, int64_t ns)
 {
 	struct peer *p = c->peer;
 	int64_t since = 0;
 
 	p->lost_ns = ns;
 	p->lost_cause = TL_CAUSE_UNREACHABLE;
-	p->lost_culprit = NULL;
+	p->lost_conn = NULL;
 	for (struct req *r = c->reqs; r; r = r->next)
 		if (r->flying && !r->over && (!since || r->end_ns < since))
 			since = r->end_ns;
 	if (!since || how != AT_END_CLOSED || ns - since < 100 * JOIN_MS)
 		return;
 	p->lost_cause = TL_CAUSE_BROKER_SIDE;
-	if (c->bconn)
-		phases_held(j, c->bconn, since, ns, &p->lost_cause, &p->lost_culprit);
+	p->lost_conn = c;
+	p->lost_since = since;
 }
 
 static void conn_end(struct join *j, struct jtrail *t, const struct event *ev)
@@ -271,7 +281,7 @@ static void conn_end(struct join *j, struct jtrail *t, const struct event *ev)
 	if (c->end_ns || ev->conn_end.how == AT_END_NOT_KAFKA ||
 	    ev->conn_end.how == AT_END_PARSER_OFF || ev->conn_end.how == AT_END_TLS)
 		return;
-	conn_lost(j, c, ev->conn_end.how, ns);
+	conn_lost(c, ev->conn_end.how, ns);
 	conn_leave(j, c, ns, true);
 	c->end_ns = ns;
 	DL_FOREACH_SAFE(c->reqs, r, tmp) {
@@ -462,20 +472,34 @@ static bool given_up(const struct jbatch *jb)
 	return last->ended_ns || (last->answered && last->error_code);
 }
 
-static void remember_earlier(struct jbatch *jb, const struct jbatch *from)
+static void past_add(struct jbatch *jb, const struct past *p)
 {
-	const struct tl_attempt *parts[2] = { from->earlier, from->b.attempts };
-	uint32_t nr[2] = { from->nr_earlier, from->b.nr_attempts };
+	struct past *all;
 
-	for (int k = 0; k < 2; k++)
-		for (uint32_t i = 0; i < nr[k] && jb->nr_earlier < 16; i++) {
-			struct tl_attempt *p = realloc(jb->earlier, (jb->nr_earlier + 1) * sizeof(*p));
+	if (p->max_ts < jb->b.first_ts_ms || p->first_ts > jb->b.max_ts_ms || jb->nr_past == JOIN_PAST)
+		return;
+	all = realloc(jb->past, (jb->nr_past + 1) * sizeof(*all));
+	if (!all)
+		join_no_memory();
+	jb->past = all;
+	all[jb->nr_past++] = *p;
+}
 
-			if (!p)
-				join_no_memory();
-			jb->earlier = p;
-			p[jb->nr_earlier++] = parts[k][i];
-		}
+/* Where the messages that `jb` took from `a` were before. */
+static void past_take(struct jbatch *jb, const struct jbatch *a)
+{
+	for (uint32_t i = 0; i < a->nr_past; i++)
+		past_add(jb, &a->past[i]);
+	for (uint32_t i = 0; i < a->b.nr_attempts; i++) {
+		const struct tl_attempt *t = &a->b.attempts[i];
+		struct past p = {
+			a->b.first_ts_ms, a->b.max_ts_ms, t->write_begin_ns, t->write_end_ns,
+			t->response_read_ns ? t->response_read_ns : t->ended_ns, t->conn,
+			t->answered ? t->error_code : 0,
+		};
+
+		past_add(jb, &p);
+	}
 }
 
 /*
@@ -484,7 +508,7 @@ static void remember_earlier(struct jbatch *jb, const struct jbatch *from)
  */
 void batch_absorb(struct join *j, struct jbatch *jb)
 {
-	struct jbatch *a, *old, *tmp, *first = NULL;
+	struct jbatch *a, *old, *tmp;
 
 	DL_FOREACH_SAFE2(jb->part->open, a, tmp, part_next) {
 		if (a == jb || a->inst_id != jb->inst_id)
@@ -493,11 +517,11 @@ void batch_absorb(struct join *j, struct jbatch *jb)
 		DL_FOREACH2(a->absorbed, old, absorb_next)
 			if (overlaps(old, jb)) {
 				jb->split_from = true;
-				if (!first || old->b.first_ts_ms < first->b.first_ts_ms)
-					first = old;
+				past_take(jb, old);
 			}
 		if (!overlaps(a, jb) || !given_up(a) || a->replied_ok)
 			continue;
+		past_take(jb, a);
 		DL_DELETE2(jb->part->open, a, part_prev, part_next);
 		a->in_part = false;
 		if (a->taken) {		/* some of its messages ended in it */
@@ -508,11 +532,7 @@ void batch_absorb(struct join *j, struct jbatch *jb)
 			a->in_absorbed = a->resolved = true;
 			DL_APPEND2(jb->absorbed, a, absorb_prev, absorb_next);
 		}
-		if (!first || a->b.first_ts_ms < first->b.first_ts_ms)
-			first = a;
 	}
-	if (first)
-		remember_earlier(jb, first);
 }
 
 static void batch_event(struct join *j, struct jtrail *t, const struct event *ev)
@@ -651,20 +671,23 @@ static void broker_state(struct join *j, struct jtrail *t, const struct event *e
 	p = peer_get(j, key);
 	if (!p->states) {
 		p->states = true;
-		spans_open(&p->down, in ? in->begin_ns : ns, TL_CAUSE_COLD_START, NULL);
+		spans_open(&p->down, in ? in->begin_ns : ns, TL_CAUSE_COLD_START);
 	}
 	if (state_is(ev, up)) {
 		spans_close(&p->down, ns);
 		spans_close(&p->shaking, ns);
 	} else if (state_is(ev, shaking)) {
 		spans_close(&p->down, ns);
-		spans_open(&p->shaking, ns, TL_CAUSE_BROKER_SIDE, NULL);
+		spans_open(&p->shaking, ns, TL_CAUSE_BROKER_SIDE);
 	} else {
 		bool lost = ns - p->lost_ns < 10000 * JOIN_MS;
 
 		spans_close(&p->shaking, ns);
-		spans_open(&p->down, ns, lost ? p->lost_cause : TL_CAUSE_UNREACHABLE,
-			   lost ? p->lost_culprit : NULL);
+		if (!p->down.open_since) {
+			spans_open(&p->down, ns, lost ? p->lost_cause : TL_CAUSE_UNREACHABLE);
+			if (lost)
+				spans_blame(&p->down, p->lost_conn, p->lost_since);
+		}
 	}
 }
 

@@ -76,24 +76,21 @@ static bool usable(const struct fold *f, const struct jbatch *jb)
 }
 
 /* Created, acknowledged: the fold knows it for its first and last message only. */
-static void fold_times(const struct fold *f, struct jbatch *jb, bool whole)
+static void fold_times(const struct fold *f, struct jbatch *jb)
 {
 	struct tl_batch *b = &jb->b;
+	int64_t first = f->created_first + (b->first_ts_ms - f->first_ts) * JOIN_MS;
+	int64_t last = f->created_first + (b->max_ts_ms - f->first_ts) * JOIN_MS;
 	int64_t at = f->ns;
 
-	b->created_first_ns = f->created_first;
-	b->created_last_ns = f->created_last;
-	if (!whole) {
-		int64_t first = f->created_first + (b->first_ts_ms - f->first_ts) * JOIN_MS;
-		int64_t last = f->created_first + (b->max_ts_ms - f->first_ts) * JOIN_MS;
-
-		if (f->pos) {
-			b->created_first_ns = clamp(first, f->created_first, f->created_last);
-			b->created_inferred = true;
-		}
-		if (f->pos + b->count < f->e->count)
-			b->created_last_ns = clamp(last, b->created_first_ns, f->created_last);
+	if (b->first_ts_ms <= f->first_ts + f->slack || b->count == f->e->count) {
+		b->created_first_ns = f->created_first;
+	} else {
+		b->created_first_ns = clamp(first, f->created_first, f->created_last);
+		b->created_inferred = true;
 	}
+	b->created_last_ns = b->max_ts_ms + f->slack >= f->last_ts ? f->created_last :
+			     clamp(last, b->created_first_ns, f->created_last);
 	/* Folded across responses: not acknowledged before its own came. */
 	for (uint32_t i = 0; i < b->nr_attempts; i++)
 		if (b->attempts[i].response_read_ns > at)
@@ -130,7 +127,7 @@ static void fold_take(struct join *j, struct fold *f, struct jbatch *jb, enum tl
 	uint32_t n = b->count - jb->taken < f->left ? b->count - jb->taken : f->left;
 	int64_t first = jb->taken ? b->created_first_ns : 0;
 
-	fold_times(f, jb, n == f->e->count);
+	fold_times(f, jb);
 	if (first)
 		b->created_first_ns = first;
 	jb->taken += n;

@@ -35,11 +35,12 @@ struct topic_uuid { uint64_t uuid[2]; struct topic *topic; UT_hash_handle hh; };
 
 /* Intervals of one kind, merged when close; the last may still be open. */
 struct spans {
-	struct span_iv { int64_t begin, end; enum tl_cause cause; const char *culprit; } iv[JOIN_SPANS];
+	struct span_iv { int64_t begin, end; enum tl_cause cause; struct conn *conn; int64_t since; } iv[JOIN_SPANS];
 	uint32_t nr;			/* ever added */
 	int64_t	 open_since;		/* 0: none open */
 	enum tl_cause open_cause;
-	const char *open_culprit;
+	struct conn *open_conn;		/* down because that was given up, unanswered since open_conn_since */
+	int64_t	 open_conn_since;
 };
 
 /* Who held a connection: of batches already told. */
@@ -54,9 +55,9 @@ struct peer {
 	bool	 ever_up;
 	bool	 states;		/* the library tells its state: surer than connections */
 	struct spans down, shaking, full, busy;	/* shaking: connected, not yet usable */
-	int64_t	 lost_ns;		/* when its last connection ended, and why */
+	int64_t	 lost_ns, lost_since;	/* when its last connection ended, and why */
 	enum tl_cause lost_cause;
-	const char *lost_culprit;
+	struct conn *lost_conn;
 	struct blame blame[JOIN_BLAMES];
 	uint32_t nr_blames;
 	struct conn *last;
@@ -214,6 +215,15 @@ struct part {
 	UT_hash_handle hh;
 };
 
+/* An attempt with messages of one batch, some of which went on in another. */
+#define JOIN_PAST 1024u
+struct past {
+	int64_t	 first_ts, max_ts;
+	int64_t	 write_begin_ns, write_end_ns, end_ns;
+	uint32_t conn;
+	int16_t	 error_code;		/* 0: not answered */
+};
+
 struct link_state { struct req *req; struct breq *breq; bool appended; };
 
 struct jbatch {
@@ -231,8 +241,8 @@ struct jbatch {
 	struct place_slot *place;
 	struct jbatch *absorbed;	/* batches whose messages went on in this one */
 	struct jbatch *absorb_prev, *absorb_next;
-	struct tl_attempt *earlier;	/* their attempts, in order */
-	uint32_t nr_earlier;
+	struct past *past;		/* their attempts, in order */
+	uint32_t nr_past;
 	uint32_t taken;			/* messages that ended already */
 	bool	 split_from;		/* holds a part of a batch that others absorbed */
 	bool	 in_absorbed;
@@ -336,7 +346,8 @@ void jbatch_pend(struct join *j, struct jbatch *jb);	/* resolved: waits for its 
 void jbatch_drop(struct join *j, struct jbatch *jb);
 struct jbatch *ident_find(struct join *j, const struct ident *id);
 void link_add(struct link **links, uint32_t *nr, struct jbatch *jb, uint32_t attempt);
-void spans_open(struct spans *s, int64_t ns, enum tl_cause cause, const char *culprit);
+void spans_open(struct spans *s, int64_t ns, enum tl_cause cause);
+void spans_blame(struct spans *s, struct conn *c, int64_t since);	/* the open one */
 void spans_close(struct spans *s, int64_t ns);
 void spans_add(struct spans *s, int64_t begin, int64_t end);
 
@@ -345,6 +356,7 @@ bool client_event(struct join *j, struct jtrail *t, const struct event *ev);
 struct inst *inst_find(struct join *j, uint32_t trail, uint32_t id);
 struct part *part_get(struct join *j, uint32_t trail, struct topic *topic, int32_t partition);
 struct peer *peer_find(struct join *j, uint32_t trail, uint32_t inst, int32_t broker);
+struct conn *conn_find(struct join *j, uint32_t trail, uint32_t id);
 void batch_absorb(struct join *j, struct jbatch *jb);	/* those that it regroups */
 void req_unlink(struct join *j, struct req *r);		/* one batch less needs it */
 
@@ -377,8 +389,6 @@ const char *parts_culprit(struct join *j, const struct tl_parts *p);
 
 /* phases.c */
 void phases_of(struct join *j, struct jbatch *jb);
-void phases_held(struct join *j, const struct bconn *c, int64_t from, int64_t to, enum tl_cause *cause,
-		 const char **culprit);	/* why the broker did not answer there */
 
 
 #endif

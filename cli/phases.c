@@ -179,23 +179,26 @@ static void inherit_from_peer(struct cut *c, struct tl_phase *p, const struct pe
 	}
 }
 
-/* For those who find a connection given up: the cause is UNKNOWN's default, left alone. */
-void phases_held(struct join *j, const struct bconn *c, int64_t from, int64_t to, enum tl_cause *cause,
-		 const char **culprit)
+/* A connection was given up after waiting since then: what was the broker doing? */
+static void inherit_from_conn(struct cut *c, struct tl_phase *p, const struct conn *conn, int64_t from,
+			      int64_t to)
 {
-	struct held h = held_of(j, c, from, to, NULL, 0);
-	struct tl_phase p = { .begin_ns = from, .ns = to - from };
+	struct held h;
+	struct tl_phase like = { .begin_ns = from, .ns = to - from };
 
-	inherit(&p, &h);
-	if (p.cause == TL_CAUSE_UNKNOWN)
+	if (!p || !conn || !conn->bconn || to <= from)
 		return;
-	*cause = p.cause;
-	*culprit = p.culprit;
+	h = held_of(c->j, conn->bconn, from, to, NULL, 0);
+	inherit(&like, &h);
+	if (like.cause == TL_CAUSE_UNKNOWN)
+		return;
+	p->cause = like.cause;
+	p->culprit = like.culprit;
 }
 
 /* ---- before and between attempts ---------------------------------------------------- */
 
-struct slice { enum tl_phase_name name; enum tl_cause cause; const char *culprit; bool found; int64_t until; };
+struct slice { enum tl_phase_name name; enum tl_cause cause; const struct conn *conn; int64_t since, until; bool found; };
 
 static void slice_look(const struct spans *s, enum tl_phase_name name, int64_t at,
 		       struct slice *best)
@@ -207,7 +210,8 @@ static void slice_look(const struct spans *s, enum tl_phase_name name, int64_t a
 			best->found = true;
 			best->name = name;
 			best->cause = s->open_cause;
-			best->culprit = s->open_culprit;
+			best->conn = s->open_conn;
+			best->since = s->open_conn_since;
 		} else if (s->open_since > at && s->open_since < best->until) {
 			best->until = s->open_since;
 		}
@@ -220,7 +224,8 @@ static void slice_look(const struct spans *s, enum tl_phase_name name, int64_t a
 				best->found = true;
 				best->name = name;
 				best->cause = s->iv[i].cause;
-				best->culprit = s->iv[i].culprit;
+				best->conn = s->iv[i].conn;
+				best->since = s->iv[i].since;
 			}
 			if (end < best->until)
 				best->until = end;
@@ -257,7 +262,9 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 		/* Merged with a slice before it: the longer one says why. */
 		if (p->cause == TL_CAUSE_UNKNOWN || 2 * (c->at - at) > p->ns) {
 			p->cause = s.cause ? s.cause : TL_CAUSE_UNREACHABLE;
-			p->culprit = s.culprit;
+			p->culprit = NULL;
+			if (s.conn)
+				inherit_from_conn(c, p, s.conn, s.since, s.conn->end_ns);
 		}
 	}
 	for (uint32_t i = 0; peer && i < c->b->nr_phases; i++) {
@@ -399,8 +406,8 @@ static void attempt(struct cut *c, uint32_t i, int64_t limit)
 		inherit_from_peer(c, p, c->jb->peer);
 	if (a->read_ns)
 		until_read(c, a, st, a->read_ns);
-	else if (!a->append_begin_ns && !a->response_read_ns)
-		until_read(c, a, st, c->limit);
+	else if (a->append_begin_ns || !a->response_read_ns)
+		until_read(c, a, st, a->append_begin_ns ? a->append_begin_ns : c->limit);
 	if (a->append_begin_ns) {
 		if (a->read_ns && c->at < c->limit && a->append_begin_ns > c->at)
 			until_append(c, st, a->append_begin_ns, true, known, bound);
@@ -464,20 +471,41 @@ static void until_next(struct cut *c, const struct tl_attempt *a, int64_t until)
 		}
 }
 
-/* The first message went out in other batches before, whose messages were regrouped. */
-static void carried_before(struct cut *c, const struct tl_attempt *a, uint32_t nr, int64_t until)
+/*
+ * The first message went out in other batches before, whose messages were regrouped:
+ * as far as that batch's clients know.  False when it did not.
+ */
+static bool carried_before(struct cut *c, const struct jbatch *jb, int64_t until)
 {
-	before_send(c, a->write_begin_ns);
-	for (uint32_t i = 0; i < nr; i++) {
-		int64_t next = i + 1 < nr ? a[i + 1].write_begin_ns : until;
-		int64_t end = a[i].response_read_ns ? a[i].response_read_ns : a[i].ended_ns;
+	const struct past *at[16];
+	uint32_t n = 0;
 
-		if (!end || end > next)
-			end = next;
-		go_exact(c, TL_PHASE_SOCKET, a[i].write_end_ns < end ? a[i].write_end_ns : end);
-		inherit_from_peer(c, go_exact(c, TL_PHASE_BROKER_SIDE, end), c->jb->peer);
-		until_next(c, &a[i], next);
+	for (uint32_t i = 0; i < jb->nr_past && n < 16; i++) {
+		const struct past *p = &jb->past[i];
+		uint32_t k = n;
+
+		if (p->first_ts > jb->b.first_ts_ms || p->max_ts < jb->b.first_ts_ms ||
+		    p->write_begin_ns < c->at || p->write_begin_ns >= until)
+			continue;
+		for (; k && at[k - 1]->write_begin_ns > p->write_begin_ns; k--)
+			at[k] = at[k - 1];
+		at[k] = p;
+		n++;
 	}
+	for (uint32_t i = 0; i < n; i++) {
+		int64_t next = i + 1 < n ? at[i + 1]->write_begin_ns : until;
+		int64_t end = at[i]->end_ns && at[i]->end_ns < next ? at[i]->end_ns : next;
+		struct tl_attempt a = { .write_begin_ns = at[i]->write_begin_ns,
+					.answered = at[i]->error_code != 0, .error_code = at[i]->error_code };
+
+		if (!i)
+			before_send(c, a.write_begin_ns);
+		go_exact(c, TL_PHASE_SOCKET, at[i]->write_end_ns < end ? at[i]->write_end_ns : end);
+		inherit_from_conn(c, go_exact(c, TL_PHASE_BROKER_SIDE, end),
+				  conn_find(c->j, jb->trail->index, at[i]->conn), at[i]->write_end_ns, end);
+		until_next(c, &a, next);
+	}
+	return n > 0;
 }
 
 /* ---- the whole life ------------------------------------------------------------------ */
@@ -506,10 +534,7 @@ static void of_client(struct cut *c)
 			before_send(c, c->limit);
 		else
 			go(c, TL_PHASE_UNKNOWN, c->limit, TL_KNOWN_EXACT, 0);
-	} else if (c->jb->nr_earlier && c->jb->earlier[0].write_begin_ns >= c->at &&
-		   c->jb->earlier[0].write_begin_ns < b->attempts[0].write_begin_ns) {
-		carried_before(c, c->jb->earlier, c->jb->nr_earlier, b->attempts[0].write_begin_ns);
-	} else {
+	} else if (!carried_before(c, c->jb, b->attempts[0].write_begin_ns)) {
 		before_send(c, b->attempts[0].write_begin_ns);
 	}
 	for (uint32_t i = 0; i < b->nr_attempts && i <= b->counted; i++) {
