@@ -452,7 +452,7 @@ static struct bthread *thread_get(struct join *j, struct jtrail *t, uint32_t tid
 }
 
 /* How likely it is that this append is that attempt's: 0 not at all. */
-static int append_rank(const struct jbatch *jb, uint32_t i, const struct event *ev, int64_t begin)
+static int append_rank(const struct jbatch *jb, uint32_t i, const struct jtrail *t, int64_t begin)
 {
 	const struct link_state *st = &jb->state[i];
 	const struct tl_attempt *a = &jb->b.attempts[i];
@@ -460,12 +460,12 @@ static int append_rank(const struct jbatch *jb, uint32_t i, const struct event *
 	if (st->appended || (a->answered && a->error_code))
 		return 0;
 	if (st->breq)
-		return st->breq->read_ns <= begin && st->breq->key.trail == ev->trail->index &&
+		return st->breq->read_ns <= begin && st->breq->key.trail == t->index &&
 		       !(st->breq->answered_ns && st->breq->answered_ns < begin) ? 3 : 0;
 	return a->on_wire && a->write_begin_ns <= begin ? 2 : 1;
 }
 
-static struct jbatch *append_find(struct jbatch *head, const struct event *ev, int64_t begin,
+static struct jbatch *append_find(struct jbatch *head, const struct jtrail *t, int64_t begin,
 				  uint32_t *attempt)
 {
 	struct jbatch *jb, *best = NULL;
@@ -479,7 +479,7 @@ static struct jbatch *append_find(struct jbatch *head, const struct event *ev, i
 		if (has)
 			continue;
 		for (uint32_t i = jb->b.nr_attempts; i-- > 0; ) {
-			int r = append_rank(jb, i, ev, begin);
+			int r = append_rank(jb, i, t, begin);
 
 			if (r > rank) {
 				rank = r;
@@ -529,7 +529,7 @@ static void append_take(struct join *j, struct jtrail *t, struct jbatch *jb, uin
 }
 
 static struct jbatch *by_sequence(struct join *j, const struct ident *id, const struct ev_append *e,
-				  const struct event *ev, int64_t begin, uint32_t *attempt)
+				  const struct jtrail *t, int64_t begin, uint32_t *attempt)
 {
 	struct sequence key = { id->topic, e->producer_id, e->partition, e->base_sequence,
 				(uint32_t)(uint16_t)e->epoch, e->count };
@@ -543,7 +543,7 @@ static struct jbatch *by_sequence(struct join *j, const struct ident *id, const 
 		return NULL;
 	DL_FOREACH2(s->head, jb, seq_next)
 		for (uint32_t i = jb->b.nr_attempts; i-- > 0; )
-			if (append_rank(jb, i, ev, begin)) {
+			if (append_rank(jb, i, t, begin)) {
 				*attempt = i;
 				return jb;
 			}
@@ -584,12 +584,12 @@ static void append_event(struct join *j, struct jtrail *t, const struct event *e
 		replica_append(head, t, event_axis(ev, ev->ns));
 		return;
 	}
-	jb = append_find(head, ev, begin, &n);
+	jb = append_find(head, t, begin, &n);
 	if (jb) {
 		append_take(j, t, jb, n, ev, TL_JOIN_CRC);
 		return;
 	}
-	jb = by_sequence(j, &id, e, ev, begin, &n);
+	jb = by_sequence(j, &id, e, t, begin, &n);
 	if (jb) {
 		append_take(j, t, jb, n, ev, TL_JOIN_SEQUENCE);
 		return;

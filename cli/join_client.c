@@ -503,8 +503,9 @@ static void past_take(struct jbatch *jb, const struct jbatch *a)
 }
 
 /*
- * Without idempotence a retry regroups messages: batches that were given up, of the
- * same partition and with timestamps within this one's, go on in it.
+ * A retry may regroup messages (always without idempotence, and with it once its epoch
+ * was bumped): batches that were given up, of the same partition and with timestamps
+ * within this one's, go on in it.
  */
 void batch_absorb(struct join *j, struct jbatch *jb)
 {
@@ -604,7 +605,7 @@ static void batch_event(struct join *j, struct jtrail *t, const struct event *ev
 	jb->peer = jb->part->peer = c->peer;
 	r->live_links++;
 	link_add(&r->links, &r->nr_links, jb, n);
-	if (!retry && e->producer_id < 0)
+	if (!retry)
 		batch_absorb(j, jb);
 }
 
