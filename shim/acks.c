@@ -19,6 +19,7 @@ static enum at_count category(rd_kafka_resp_err_t err)
 	case RD_KAFKA_RESP_ERR__MSG_TIMED_OUT: return AT_EXPIRED;
 	case RD_KAFKA_RESP_ERR__PURGE_QUEUE:
 	case RD_KAFKA_RESP_ERR__PURGE_INFLIGHT: return AT_PURGED;
+	case RD_KAFKA_RESP_ERR__DESTROY: return AT_DROPPED;	/* destroy without flush */
 	default: return AT_FAILED;
 	}
 }
