@@ -110,17 +110,43 @@ static uint32_t nr_instances;
 static struct { const rd_kafka_t *rk; struct instance *in; } alive[NR_LIVE];
 static uint32_t nr_alive;		/* slots in use or used before */
 
+/* An address that is used again while its old owner is still ending: the new one. */
 struct instance *instance_of(const rd_kafka_t *rk)
 {
 	uint32_t nr = __atomic_load_n(&nr_alive, __ATOMIC_ACQUIRE);
+	struct instance *ending = NULL;
 
-	for (uint32_t i = 0; i < nr; i++)
-		if (__atomic_load_n(&alive[i].rk, __ATOMIC_ACQUIRE) == rk)
-			return alive[i].in;
-	return NULL;
+	for (uint32_t i = 0; i < nr; i++) {
+		struct instance *in;
+
+		if (__atomic_load_n(&alive[i].rk, __ATOMIC_ACQUIRE) != rk)
+			continue;
+		in = alive[i].in;
+		if (likely(!__atomic_load_n(&in->ending, __ATOMIC_RELAXED)))
+			return in;
+		ending = in;
+	}
+	return ending;
 }
 
-static bool instance_enlist(struct instance *in, const rd_kafka_t *rk)
+struct instance *instance_only(void)
+{
+	uint32_t nr = __atomic_load_n(&nr_alive, __ATOMIC_ACQUIRE);
+	struct instance *only = NULL;
+
+	for (uint32_t i = 0; i < nr; i++) {
+		if (!__atomic_load_n(&alive[i].rk, __ATOMIC_ACQUIRE) || alive[i].in->role ||
+		    __atomic_load_n(&alive[i].in->ending, __ATOMIC_RELAXED))
+			continue;
+		if (only)
+			return NULL;
+		only = alive[i].in;
+	}
+	return only;
+}
+
+/* Before the app's callbacks are ours to call: whoever is not enlisted is left alone. */
+static bool instance_reserve(struct instance *in)
 {
 	static const rd_kafka_t *const taken = (const rd_kafka_t *)&alive;
 
@@ -132,21 +158,27 @@ static bool instance_enlist(struct instance *in, const rd_kafka_t *rk)
 						 __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 			continue;
 		alive[i].in = in;
-		__atomic_store_n(&alive[i].rk, rk, __ATOMIC_RELEASE);
+		in->slot = i + 1;
 		nr = __atomic_load_n(&nr_alive, __ATOMIC_RELAXED);
 		while (nr < i + 1 && !__atomic_compare_exchange_n(&nr_alive, &nr, i + 1, false,
 								  __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 			;
 		return true;
 	}
+	live_skip();
 	return false;
 }
 
-static void instance_delist(const rd_kafka_t *rk)
+static void instance_enlist(struct instance *in, const rd_kafka_t *rk)
 {
-	for (uint32_t i = 0; i < NR_LIVE; i++)
-		if (__atomic_load_n(&alive[i].rk, __ATOMIC_ACQUIRE) == rk)
-			__atomic_store_n(&alive[i].rk, NULL, __ATOMIC_RELEASE);
+	__atomic_store_n(&alive[in->slot - 1].rk, rk, __ATOMIC_RELEASE);
+}
+
+static void instance_delist(struct instance *in)
+{
+	if (in->slot)
+		__atomic_store_n(&alive[in->slot - 1].rk, NULL, __ATOMIC_RELEASE);
+	in->slot = 0;
 }
 
 static struct instance *instance_new(struct lib *lib, const rd_kafka_conf_t *conf)
@@ -167,7 +199,7 @@ static struct instance *instance_new(struct lib *lib, const rd_kafka_conf_t *con
 						 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 			memory = none;
 	}
-	/* A conf that came back from a failed rd_kafka_new carries our interceptor still. */
+	/* A conf that came back from a failed rd_kafka_new stays the same instance's. */
 	n = __atomic_load_n(&nr_instances, __ATOMIC_ACQUIRE);
 	for (uint32_t i = 0; conf && i < n && i < NR_INSTANCES; i++)
 		if (memory[i].failed_conf == conf && memory[i].life == live_number())
@@ -404,10 +436,13 @@ static rd_kafka_resp_err_t on_new(rd_kafka_t *rk, const rd_kafka_conf_t *conf, v
 	const struct lib *lib = in->lib;
 
 	(void)errstr, (void)size;
-	if (in->life != live_number() || !instance_enlist(in, rk)) {
+	if (in->life != live_number()) {
 		live_skip();
 		return RD_KAFKA_RESP_ERR_NO_ERROR;
 	}
+	if (!in->slot && !instance_reserve(in))		/* a plugin's */
+		return RD_KAFKA_RESP_ERR_NO_ERROR;
+	instance_enlist(in, rk);
 	in->rk = rk;
 	write_instance(in, conf);
 	lib->rd_kafka_interceptor_add_on_send(rk, ic, produce_on_send, in);
@@ -446,14 +481,63 @@ static void unwrap_callbacks(struct instance *in, rd_kafka_conf_t *conf)
 		in->lib->rd_kafka_conf_set_dr_cb(conf, in->dr_cb);
 }
 
+/*
+ * librdkafka before 2.13 frees the interceptors of a conf whose rd_kafka_new failed and
+ * leaves pointers to them in it.  Such a conf can be read and copied (the copy has no
+ * interceptors), but neither used nor destroyed: it is leaked.
+ */
+static bool is_spoilt(const rd_kafka_conf_t *conf)
+{
+	uint32_t n = __atomic_load_n(&nr_instances, __ATOMIC_ACQUIRE);
+
+	for (uint32_t i = 0; conf && instances && i < n && i < NR_INSTANCES; i++)
+		if (instances[i].failed_conf == conf && instances[i].lib->version < 0x020d0000)
+			return true;
+	return false;
+}
+
+/* The app has given that conf away, for good. */
+static void forget_failed(const rd_kafka_conf_t *conf)
+{
+	uint32_t n = __atomic_load_n(&nr_instances, __ATOMIC_ACQUIRE);
+
+	for (uint32_t i = 0; conf && instances && i < n && i < NR_INSTANCES; i++)
+		if (instances[i].failed_conf == conf)
+			instances[i].failed_conf = NULL;
+}
+
+/* conf is the app's, or a copy of it, or made here because the app gave none. */
+static rd_kafka_t *witnessed_new(struct instance *in, rd_kafka_type_t type, rd_kafka_conf_t *conf,
+				 bool interceptor_is_there, char *errstr, size_t size)
+{
+	struct lib *lib = in->lib;
+	rd_kafka_t *rk;
+
+	in->role = type == RD_KAFKA_CONSUMER;
+	in->ending = false;
+	if (!interceptor_is_there)
+		lib->rd_kafka_conf_interceptor_add_on_new(conf, "acktrail", on_new, in);
+	wrap_callbacks(in, conf);
+	rk = lib->rd_kafka_new(type, conf, errstr, size);
+	if (!rk) {
+		int saved = errno;
+
+		unwrap_callbacks(in, conf);
+		instance_delist(in);
+		in->rk = NULL;
+		errno = saved;
+	}
+	return rk;
+}
+
 rd_kafka_t *lib_new(const void *caller, rd_kafka_type_t type, rd_kafka_conf_t *conf, char *errstr,
 		    size_t size)
 {
 	struct lib *lib = lib_of(caller);
-	rd_kafka_conf_t *own = NULL;
+	rd_kafka_conf_t *use = conf;
 	struct instance *in;
+	bool spoilt, again;
 	rd_kafka_t *rk;
-	int saved;
 
 	if (!lib || !lib->rd_kafka_new) {
 		errno = ENOSYS;
@@ -461,48 +545,31 @@ rd_kafka_t *lib_new(const void *caller, rd_kafka_type_t type, rd_kafka_conf_t *c
 			snprintf(errstr, size, "no librdkafka behind rd_kafka_new");
 		return NULL;
 	}
+	spoilt = is_spoilt(conf);
 	in = live_off() ? NULL : instance_new(lib, conf);
-	if (!in)
-		return lib->rd_kafka_new(type, conf, errstr, size);
-	if (!conf)
-		conf = own = lib->rd_kafka_conf_new();	/* NULL means defaults */
-	in->role = type == RD_KAFKA_CONSUMER;
-	if (in->failed_conf != conf)
-		lib->rd_kafka_conf_interceptor_add_on_new(conf, "acktrail", on_new, in);
-	in->failed_conf = NULL;
-	wrap_callbacks(in, conf);
-	rk = lib->rd_kafka_new(type, conf, errstr, size);
+	again = in && conf && in->failed_conf == conf;
+	if (!conf && in)
+		use = lib->rd_kafka_conf_new();		/* NULL means defaults */
+	else if (spoilt)
+		use = lib->rd_kafka_conf_dup(conf);
+	if (in && instance_reserve(in))
+		rk = witnessed_new(in, type, use, again && !spoilt, errstr, size);
+	else
+		rk = lib->rd_kafka_new(type, use, errstr, size);
 	if (rk)
-		return rk;
-	/* The conf is the app's again; one of ours is leaked, see lib_conf_destroy. */
-	saved = errno;
-	if (in->rk)
-		instance_delist(in->rk);
-	in->rk = NULL;
-	if (conf != own)
-		unwrap_callbacks(in, conf);
-	in->failed_conf = conf;
-	errno = saved;
-	return NULL;
+		forget_failed(conf);
+	else if (in)
+		in->failed_conf = conf;		/* the app's again, see lib_conf_destroy() */
+	return rk;
 }
 
-/*
- * librdkafka before 2.13 frees interceptors twice when a conf is destroyed whose
- * rd_kafka_new failed after on_new: leak such a conf instead.
- */
 void lib_conf_destroy(const void *caller, rd_kafka_conf_t *conf)
 {
 	struct lib *lib = lib_of(caller);
-	uint32_t n = __atomic_load_n(&nr_instances, __ATOMIC_ACQUIRE);
+	bool spoilt = is_spoilt(conf);
 
-	for (uint32_t i = 0; conf && instances && i < n && i < NR_INSTANCES; i++) {
-		if (instances[i].failed_conf == conf) {
-			instances[i].failed_conf = NULL;
-			if (instances[i].lib->version < 0x020d0000)
-				return;
-		}
-	}
-	if (lib && lib->rd_kafka_conf_destroy)
+	forget_failed(conf);
+	if (!spoilt && lib && lib->rd_kafka_conf_destroy)
 		lib->rd_kafka_conf_destroy(conf);
 }
 
@@ -556,6 +623,8 @@ static void end_instance(rd_kafka_t *rk, struct lib *lib, int flags, bool with_f
 	if (!lib)
 		return;
 	write_end(in, 0);
+	if (in)
+		__atomic_store_n(&in->ending, true, __ATOMIC_RELAXED);
 	if (with_flags && lib->rd_kafka_destroy_flags)
 		lib->rd_kafka_destroy_flags(rk, flags);
 	else
@@ -563,7 +632,7 @@ static void end_instance(rd_kafka_t *rk, struct lib *lib, int flags, bool with_f
 	saved = errno;
 	write_end(in, 1);
 	if (in)
-		instance_delist(rk);
+		instance_delist(in);
 	errno = saved;
 }
 

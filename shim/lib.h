@@ -15,7 +15,8 @@ struct thread;
  * them.  N: needed, else that copy is left alone; O: optional.
  */
 #define LIB_FUNCTIONS(N, O) \
-	N(rd_kafka_new) N(rd_kafka_conf_new) N(rd_kafka_conf_destroy) N(rd_kafka_conf_get) \
+	N(rd_kafka_new) N(rd_kafka_conf_new) N(rd_kafka_conf_dup) N(rd_kafka_conf_destroy) \
+	N(rd_kafka_conf_get) \
 	N(rd_kafka_destroy) N(rd_kafka_version) N(rd_kafka_name) N(rd_kafka_topic_name) \
 	N(rd_kafka_produce) N(rd_kafka_produce_batch) N(rd_kafka_poll) N(rd_kafka_flush) \
 	N(rd_kafka_last_error) N(rd_kafka_message_timestamp) \
@@ -50,6 +51,8 @@ struct instance {
 	uint32_t id;			/* from 1 */
 	uint32_t life;			/* live_number() at birth */
 	uint32_t role;			/* 0 producer, 1 consumer; a plugin is not told: 0 */
+	uint32_t slot;			/* among those alive, from 1; 0: none */
+	bool	 ending;		/* rd_kafka_destroy was called: its address may come again */
 	struct at_cell *cells;		/* AT_NR_STRIPES of them */
 	void (*dr_msg_cb)(rd_kafka_t *, const rd_kafka_message_t *, void *);
 	void (*dr_cb)(rd_kafka_t *, void *, size_t, rd_kafka_resp_err_t, void *, void *);
@@ -60,6 +63,8 @@ struct instance {
 struct lib *lib_of(const void *caller);
 /* The live instance behind rk; NULL unknown. */
 struct instance *instance_of(const rd_kafka_t *rk);
+/* The one producer that lives; NULL when there are several or none. */
+struct instance *instance_only(void);
 
 static inline void instance_count(struct instance *in, uint32_t stripe, enum at_count what,
 				  uint64_t n)
