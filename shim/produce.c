@@ -3,6 +3,7 @@
  * produce.c - produce calls that had to wait (RD_KAFKA_MSG_F_BLOCK) or were refused
  * (QUEUE_FULL …): interceptors see neither.
  */
+#include <alloca.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
@@ -101,7 +102,8 @@ static void call_end(const struct call *c, const struct lib *lib, const rd_kafka
 
 	if (!t)
 		return;
-	in = rk ? instance_of(rk) : t->sent_rkt == rkt ? t->sent_inst : NULL;
+	/* A thread that was refused before it ever sent: clear where there is but one. */
+	in = rk ? instance_of(rk) : t->sent_rkt == rkt ? t->sent_inst : instance_only();
 	if (in && in->life != t->life)
 		in = NULL;
 	if (err && t->acked != c->acked) {
@@ -220,12 +222,12 @@ rd_kafka_error_t *produce_va(const void *caller, rd_kafka_t *rk, const rd_kafka_
  * than the ones below.
  */
 #define LAST_KNOWN_VERSION 0x02ffffff	/* argument types are unchanged up to 2.x */
-#define MAX_ARGS 64
+#define FEW_ARGS 32		/* then room for twice as many is taken from the stack */
 
 static rd_kafka_resp_err_t rebuilt_producev(rd_kafka_t *rk, ...)
 {
 	struct instance *in = instance_of(rk);
-	rd_kafka_vu_t vus[MAX_ARGS];
+	rd_kafka_vu_t few[FEW_ARGS], *vus = few;
 	rd_kafka_error_t *error;
 	rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR_NO_ERROR;
 	rd_kafka_vtype_t type;
@@ -233,18 +235,20 @@ static rd_kafka_resp_err_t rebuilt_producev(rd_kafka_t *rk, ...)
 	rd_kafka_topic_t *rkt = NULL;
 	int32_t partition = RD_KAFKA_PARTITION_UA;
 	int flags = 0;
-	size_t nr = 0;
+	size_t nr = 0, room = FEW_ARGS;
 	struct call c;
 	va_list ap;
 
 	va_start(ap, rk);
 	while ((type = va_arg(ap, rd_kafka_vtype_t)) != RD_KAFKA_VTYPE_END) {
-		rd_kafka_vu_t *vu = &vus[nr++];
+		rd_kafka_vu_t *vu;
 
-		if (nr > MAX_ARGS) {
-			err = RD_KAFKA_RESP_ERR__INVALID_ARG;
-			break;
+		if (nr == room) {
+			vu = alloca(2 * room * sizeof(*vu));
+			vus = memcpy(vu, vus, room * sizeof(*vu));
+			room *= 2;
 		}
+		vu = &vus[nr++];
 		vu->vtype = type;
 		switch (type) {
 		case RD_KAFKA_VTYPE_TOPIC: name = vu->u.cstr = va_arg(ap, const char *); break;
@@ -270,9 +274,13 @@ static rd_kafka_resp_err_t rebuilt_producev(rd_kafka_t *rk, ...)
 			break;
 	}
 	va_end(ap);
-	if (err || !in)
+	if (!in)
 		return RD_KAFKA_RESP_ERR__INVALID_ARG;
 	c = call_begin(flags, false);
+	if (unlikely(err)) {		/* as the real one says it */
+		call_end(&c, in->lib, rk, rkt, name, partition, err, 1);
+		return err;
+	}
 	error = in->lib->rd_kafka_produceva(rk, vus, nr);
 	if (unlikely(error)) {
 		err = in->lib->rd_kafka_error_code(error);
