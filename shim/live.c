@@ -37,7 +37,7 @@ static struct at_writer the_writer;	/* of the process that opened it */
 static uint32_t lives;			/* numbers given; copied by fork, so still rising */
 static char out_dir[3072];		/* ACKTRAIL_OUT, or the parent's trail after a fork */
 static uint64_t max_bytes;
-static bool verbose;
+static bool verbose, forked;
 
 /* The only words that the shim ever prints, one line at most unless asked. */
 static void say(const char *what, const char *detail)
@@ -134,7 +134,15 @@ static void drop_parents(void)
 		return;
 	if (!*out_dir || strcmp(out_dir, the_writer.dir))
 		snprintf(out_dir, sizeof(out_dir), "%.3000s", the_writer.dir);
+	forked = true;
 	at_writer_abandon(&the_writer);
+}
+
+bool live_borrowed(void)
+{
+	struct at_writer *w = live_writer();
+
+	return w && w->header->pid != (uint32_t)syscall(SYS_getpid);
 }
 
 struct at_writer *live_open(void)
@@ -151,6 +159,7 @@ struct at_writer *live_open(void)
 		return live_writer();	/* open, or another thread is at it */
 	drop_parents();
 	conf.dir = *out_dir ? out_dir : NULL;
+	conf.inside = forked;
 	if (at_writer_open(&the_writer, &conf, why, sizeof(why))) {
 		__atomic_store_n(&live->stage, FAILED, __ATOMIC_RELEASE);
 		say("nothing is witnessed", why);

@@ -56,6 +56,8 @@ struct at_writer *live_open(void);
 /* ACKTRAIL=off or a failure: wrappers pass everything through. */
 bool live_off(void);
 void live_skip(void);		/* one more situation stepped aside from */
+/* A vfork child: our memory is its parent's, its descriptors are copies.  A system call. */
+bool live_borrowed(void);
 
 /* ---- names.c ------------------------------------------------------------- */
 

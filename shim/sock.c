@@ -244,8 +244,11 @@ int sock_close(int fd)
 {
 	int saved = errno;
 
-	/* Before the call: the number may be given out again at once. */
-	if (unlikely(is_watched(fd)))
+	/*
+	 * Before the call: the number may be given out again at once.  A vfork child that
+	 * closes what it must not keep leaves its parent's connection open.
+	 */
+	if (unlikely(is_watched(fd)) && !live_borrowed())
 		stop_watching(fd, AT_END_CLOSED, 0);
 	errno = saved;
 	return REAL(close)(fd);

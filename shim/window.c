@@ -259,16 +259,16 @@ static bool is_plain_dir(const char *path)
 
 /*
  * Where the trail goes: the wanted name; inside it when it is a directory that is
- * no trail itself (several processes of one `acktrail record`); without a wanted
- * name the working directory, else TMPDIR.
+ * no trail itself (several processes of one `acktrail record`), or is the trail of the
+ * process we were forked from; without a wanted name the working directory, else TMPDIR.
  */
-static int choose_dir(struct at_writer *w, const char *want)
+static int choose_dir(struct at_writer *w, const char *want, bool inside)
 {
 	char path[sizeof(w->dir) - 32], cwd[2048];
 	int err;
 
 	if (want && *want) {
-		if (is_plain_dir(want))
+		if (inside || is_plain_dir(want))
 			default_name(path, sizeof(path), want);
 		else
 			snprintf(path, sizeof(path), "%s", want);
@@ -385,7 +385,7 @@ int at_writer_open(struct at_writer *w, const struct at_writer_conf *conf,
 	int fd, err;
 
 	memset(w, 0, sizeof(*w));
-	err = choose_dir(w, conf->dir);
+	err = choose_dir(w, conf->dir, conf->inside);
 	if (err) {
 		snprintf(why, why_size, "%s: %s", conf->dir ? conf->dir : "working directory and TMPDIR",
 			 reason(err));

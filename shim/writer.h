@@ -38,6 +38,7 @@ struct at_pen {
 struct at_writer_conf {
 	enum at_kind kind;
 	const char *dir;	/* wanted directory, or NULL for the default name */
+	bool	 inside;	/* dir is another process's trail: go inside it */
 	uint64_t max_bytes;	/* of the whole file */
 	uint32_t flags;		/* AT_F_* */
 };
