@@ -185,6 +185,16 @@ static void seen(void *arg, const struct tl_sync *s)
 		keep(args, s);
 }
 
+/* The last two parts of a path: topic-partition and segment. */
+static const char *short_path(const char *path)
+{
+	const char *last = strrchr(path, '/'), *p = last;
+
+	while (p && p > path && p[-1] != '/')
+		p--;
+	return p ? p : path;
+}
+
 static void sync_text(const struct tl_sync *s)
 {
 	char when[24], t[40], word[300];
@@ -192,7 +202,7 @@ static void sync_text(const struct tl_sync *s)
 	bool any = false;
 
 	printf("%s  %-9s %s  %s%s\n", clock_text(when, sizeof(when), s->begin_ns), call_name(s->call),
-	       span_column(t, sizeof(t), s->end_ns - s->begin_ns, 9), *s->path ? s->path : "(no name known)",
+	       span_column(t, sizeof(t), s->end_ns - s->begin_ns, 9), *s->path ? short_path(s->path) : "(no name known)",
 	       s->on_path ? "  on a batch's way" : "");
 	if (!s->parts.seen)
 		return;

@@ -262,6 +262,8 @@ void jbatch_identify(struct join *j, struct jbatch *jb, const struct ident *id)
 	}
 	jb->ident = *id;
 	jb->hashed = true;
+	if (s->head)
+		s->head->twin = jb->twin = true;
 	DL_APPEND2(s->head, jb, id_prev, id_next);
 }
 

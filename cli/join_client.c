@@ -355,17 +355,27 @@ static void request_event(struct join *j, struct jtrail *t, const struct event *
 		r->over = true;			/* nobody answers; its batches free it */
 	else if (!r->over)
 		fly(j, r);
+	/* A later one bumps the epoch: nothing is sent until it is answered. */
+	if (e->api == KAFKA_INIT_PRODUCER_ID) {
+		struct inst *in = inst_find(j, t->index, c->inst);
+
+		if (in && in->no_id.nr)
+			spans_open(&in->no_id, r->end_ns, TL_CAUSE_IDEMPOTENCE);
+	}
 }
 
 static void response_event(struct join *j, struct jtrail *t, const struct event *ev)
 {
 	struct req *r = req_find(j, t, ev->response.conn, ev->response.corr);
+	struct inst *in = r ? inst_find(j, t->index, r->conn->inst) : NULL;
 	int64_t ns = event_axis(ev, ev->ns);
 
 	if (!r || r->over)
 		return;
 	r->response_ns = ns;
 	r->throttle_ms = ev->response.throttle_ms;
+	if (in && r->api == KAFKA_INIT_PRODUCER_ID && !ev->response.error)
+		spans_close(&in->no_id, ns);
 	land(j, r, ns);
 	for (uint32_t i = 0; i < r->nr_links; i++) {
 		struct link *l = &r->links[i];
@@ -625,6 +635,8 @@ static void instance_event(struct join *j, struct jtrail *t, const struct event 
 		in->begin_ns = event_axis(ev, ev->ns);
 	}
 	in->conf = *e;
+	if (e->flags & AT_INST_IDEMPOTENT && !in->no_id.nr && !in->no_id.open_since)
+		spans_open(&in->no_id, in->begin_ns, TL_CAUSE_COLD_START);
 	if (ev->tail_len)
 		in->client_id = join_intern(j, ev->tail, ev->tail_len);
 	if (e->role == 0)

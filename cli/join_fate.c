@@ -470,7 +470,7 @@ static bool proven_out(const struct jbatch *jb)
 {
 	const struct jbatch *a;
 
-	if (!jb->b.has_crc || !jb->b.nr_attempts || jb->split_from)
+	if (!jb->b.has_crc || !jb->b.nr_attempts || jb->split_from || jb->twin)
 		return false;
 	for (uint32_t i = 0; i < jb->b.nr_attempts; i++)
 		if (!attempt_proven_out(jb, i))

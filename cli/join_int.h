@@ -69,6 +69,7 @@ struct inst {
 	struct ev_instance conf;
 	const char *client_id;
 	int64_t	 begin_ns, end_ns;
+	struct spans no_id;		/* idempotent, and no producer id yet */
 	UT_hash_handle hh;
 };
 
@@ -244,6 +245,7 @@ struct jbatch {
 	struct past *past;		/* their attempts, in order */
 	uint32_t nr_past;
 	uint32_t taken;			/* messages that ended already */
+	bool	 twin;			/* another batch has the same identity */
 	bool	 split_from;		/* holds a part of a batch that others absorbed */
 	bool	 in_absorbed;
 	bool	 hashed, in_seq, resolved, in_part, in_uncalled, pending, replied_ok;

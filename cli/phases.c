@@ -248,6 +248,8 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 		if (peer) {
 			slice_look(&peer->down, TL_PHASE_BROKER_DOWN, c->at, &s);
 			slice_look(&peer->shaking, TL_PHASE_BROKER_DOWN, c->at, &s);
+			if (c->jb->inst)
+				slice_look(&c->jb->inst->no_id, TL_PHASE_BROKER_DOWN, c->at, &s);
 			slice_look(&peer->full, TL_PHASE_WINDOW, c->at, &s);
 			slice_look(&peer->busy, TL_PHASE_BACKPRESSURE, c->at, &s);
 		}
