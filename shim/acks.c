@@ -138,7 +138,7 @@ rd_kafka_resp_err_t acks_on_acknowledgement(rd_kafka_t *rk, rd_kafka_message_t *
 			add_message(t, t->acks.ev, in->lib, m, known);
 		else
 			begin_batch(t, in, m, persisted, known);
-		instance_count(in, t->stripe, category(m->err), 1);
+		instance_count(in, t, category(m->err), 1);
 	}
 	thread_leave(t);
 	return RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -205,7 +205,7 @@ void acks_dr_msg_cb(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
 		} else {
 			begin_calls(t, in, m, 0);
 		}
-		instance_count(in, t->stripe, AT_CALLED, 1);
+		instance_count(in, t, AT_CALLED, 1);
 	}
 	if (t)
 		thread_leave(t);
@@ -223,7 +223,7 @@ void acks_dr_cb(rd_kafka_t *rk, void *payload, size_t len, rd_kafka_resp_err_t e
 		return;
 	t = thread_enter();
 	if (t && in->life == t->life)
-		instance_count(in, t->stripe, AT_CALLED, 1);
+		instance_count(in, t, AT_CALLED, 1);
 	if (t)
 		thread_leave(t);
 	in->dr_cb(rk, payload, len, err, opaque, msg_opaque);

@@ -609,7 +609,7 @@ static void write_end(struct instance *in, uint32_t how)
 	}
 	/* What is still open when destroy has returned was dropped without a word. */
 	if (how && in->id < AT_NR_INSTANCES && (int64_t)open > 0)
-		instance_count(in, t->stripe, AT_DROPPED, open);
+		instance_count(in, t, AT_DROPPED, open);
 	thread_leave(t);
 }
 

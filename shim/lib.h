@@ -66,10 +66,16 @@ struct instance *instance_of(const rd_kafka_t *rk);
 /* The one producer that lives; NULL when there are several or none. */
 struct instance *instance_only(void);
 
-static inline void instance_count(struct instance *in, uint32_t stripe, enum at_count what,
+/* A locked add costs as much as all the rest of an interceptor: only where it must be. */
+static inline void instance_count(struct instance *in, const struct thread *t, enum at_count what,
 				  uint64_t n)
 {
-	__atomic_fetch_add(&in->cells[stripe].n[what], n, __ATOMIC_RELAXED);
+	uint64_t *count = &in->cells[t->stripe].n[what];
+
+	if (likely(t->alone))
+		__atomic_store_n(count, *count + n, __ATOMIC_RELAXED);
+	else
+		__atomic_fetch_add(count, n, __ATOMIC_RELAXED);
 }
 
 /* Handed over by symbols.c; caller is the return address into the app. */

@@ -31,7 +31,7 @@ rd_kafka_resp_err_t produce_on_send(rd_kafka_t *rk, rd_kafka_message_t *m, void 
 	if (!t)
 		return RD_KAFKA_RESP_ERR_NO_ERROR;
 	if (in->life == t->life) {
-		instance_count(in, t->stripe, AT_ACCEPTED, 1);
+		instance_count(in, t, AT_ACCEPTED, 1);
 		t->sent_rkt = m->rkt;
 		t->sent_inst = in;
 	}
@@ -74,9 +74,12 @@ struct call {
 
 static struct call call_begin(int flags, bool batch)
 {
-	struct thread *t = thread_enter();
-	struct call c = { 0, 0 };
+	struct call c = { 0, thread_acked() };
+	struct thread *t;
 
+	if (likely(!batch && !(flags & RD_KAFKA_MSG_F_BLOCK)))
+		return c;
+	t = thread_enter();
 	if (!t)
 		return c;
 	if (flags & RD_KAFKA_MSG_F_BLOCK)
@@ -121,7 +124,7 @@ static void call_end(const struct call *c, const struct lib *lib, const rd_kafka
 	if (!err)
 		t->refused.ev = NULL;
 	if (in && refused)
-		instance_count(in, t->stripe, AT_REFUSED, refused);
+		instance_count(in, t, AT_REFUSED, refused);
 	t->in_produce_batch = false;
 	thread_leave(t);
 	errno = saved;

@@ -78,6 +78,7 @@ struct thread {
 	struct at_pen pen;
 	uint32_t life;			/* live_number() that pen belongs to */
 	uint32_t stripe;		/* of the account cells */
+	bool	 alone;			/* no other thread has that stripe */
 	bool	 busy;			/* inside the shim: a signal handler steps aside */
 	uint32_t named_seq[2];
 	uint32_t named[2][32];		/* topics restated in the current chunk, by id % 32 */
@@ -105,6 +106,7 @@ struct thread {
 struct thread *thread_enter(void);
 void thread_leave(struct thread *t);
 void thread_release(void);	/* this thread ends */
+uint32_t thread_acked(void);	/* its .acked, without entering */
 
 static inline bool fold_open(const struct thread *t, const struct fold *f)
 {

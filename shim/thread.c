@@ -19,7 +19,8 @@ static __thread struct thread *self __attribute__((tls_model("initial-exec")));
 
 static struct thread *pool;
 static uint8_t taken[NR_THREADS];
-static uint32_t hint, stripes;
+static uint32_t hint;
+static uint8_t stripe_taken[AT_NR_STRIPES - 1];	/* the last is shared by all who find none */
 static pthread_key_t key;
 static int (*set_specific)(pthread_key_t, const void *);
 
@@ -44,6 +45,14 @@ __attribute__((constructor)) static void thread_init(void)
 		pool = NULL;
 }
 
+static void take_stripe(struct thread *t)
+{
+	for (t->stripe = 0; t->stripe < AT_NR_STRIPES - 1; t->stripe++)
+		if (!__atomic_exchange_n(&stripe_taken[t->stripe], 1, __ATOMIC_ACQUIRE))
+			break;
+	t->alone = t->stripe < AT_NR_STRIPES - 1;
+}
+
 static struct thread *thread_new(void)
 {
 	uint32_t start = __atomic_fetch_add(&hint, 1, __ATOMIC_RELAXED);
@@ -54,7 +63,7 @@ static struct thread *thread_new(void)
 		if (__atomic_exchange_n(&taken[n], 1, __ATOMIC_ACQUIRE))
 			continue;
 		memset(&pool[n], 0, sizeof(pool[n]));
-		pool[n].stripe = __atomic_fetch_add(&stripes, 1, __ATOMIC_RELAXED) % AT_NR_STRIPES;
+		take_stripe(&pool[n]);
 		/* The destructor runs while other destructors may still call us: thread_new again. */
 		if (set_specific)
 			set_specific(key, &pool[n]);
@@ -66,10 +75,9 @@ static struct thread *thread_new(void)
 /* A new life: the chunks that pen held belong to the process we were forked from. */
 static void begin_life(struct thread *t, uint32_t life)
 {
-	uint32_t stripe = t->stripe;
+	struct thread kept = { .stripe = t->stripe, .alone = t->alone, .acked = t->acked };
 
-	memset(t, 0, sizeof(*t));
-	t->stripe = stripe;
+	*t = kept;
 	t->life = life;
 	t->pen.tid = (uint32_t)syscall(SYS_gettid);
 }
@@ -105,6 +113,11 @@ void thread_leave(struct thread *t)
 	t->busy = false;
 }
 
+uint32_t thread_acked(void)
+{
+	return self ? self->acked : 0;
+}
+
 void thread_release(void)
 {
 	struct thread *t = self;
@@ -115,6 +128,8 @@ void thread_release(void)
 	self = NULL;
 	if (w && t->life == live_number())
 		at_writer_release(w, &t->pen);
+	if (t->alone)
+		__atomic_store_n(&stripe_taken[t->stripe], 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&taken[t - pool], 0, __ATOMIC_RELEASE);
 }
 
