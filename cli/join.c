@@ -519,6 +519,7 @@ static void tell_absorbed(struct join *j, struct jbatch *jb)
 		a->b.err = jb->b.err;
 		a->b.resolved_ns = jb->b.resolved_ns;
 		a->b.end_ns = jb->b.end_ns;
+		a->b.ended_ns = jb->b.ended_ns;
 		a->inst_id = jb->inst_id;
 		a->inst = jb->inst;
 		tell(j, a);
@@ -608,6 +609,8 @@ void join_free(struct join *j)
 	struct bconn *bc, *bct;
 	struct req *r, *rt;
 	struct breq *br, *brt;
+	struct part *pa, *pat;
+	struct debt *d, *dt;
 
 	if (!j)
 		return;
@@ -624,7 +627,12 @@ void join_free(struct join *j)
 	FREE_TABLE(j->insts, inst);
 	FREE_TABLE(j->peers, peer);
 	FREE_TABLE(j->conns, conn);
-	FREE_TABLE(j->parts, part);
+	HASH_ITER(hh, j->parts, pa, pat) {
+		DL_FOREACH_SAFE(pa->debts, d, dt)
+			free(d);
+		HASH_DEL(j->parts, pa);
+		free(pa);
+	}
 	FREE_TABLE(j->files, file);
 	FREE_TABLE(j->targets, target);
 	FREE_TABLE(j->idents, ident_slot);

@@ -10,6 +10,7 @@
 enum {	/* rd_kafka_resp_err_t, as far as an outcome depends on it */
 	ERR_TIMED_OUT = -192, ERR_PURGE_QUEUE = -152, ERR_PURGE_INFLIGHT = -151,
 };
+#define DEBT_AGE		(60000 * JOIN_MS)	/* callbacks of rows that were never told */
 #define DUPLICATE_SEQUENCE	46	/* Kafka's: it has that batch already */
 
 static enum tl_outcome outcome_of(int32_t err)
@@ -28,6 +29,8 @@ static bool attempt_ok(const struct tl_attempt *a)
 	return a->answered && (!a->error_code || a->error_code == DUPLICATE_SEQUENCE);
 }
 
+static void settle_callbacks(struct part *p, int64_t now);
+
 static void leave_open(struct jbatch *jb)
 {
 	if (jb->in_part)
@@ -44,7 +47,7 @@ void fate_resolve(struct join *j, struct jbatch *jb, enum tl_outcome outcome, in
 	jb->b.outcome = outcome;
 	if (outcome != TL_OUTCOME_OPEN)
 		jb->b.resolved_ns = ns;
-	jb->b.end_ns = ns;
+	jb->b.end_ns = jb->b.ended_ns = ns;
 	if (outcome == TL_OUTCOME_ACKED && !jb->b.acked_ns)
 		jb->b.acked_ns = ns;
 	if (!jb->b.resolved_ns)
@@ -140,13 +143,15 @@ static void fold_take(struct join *j, struct fold *f, struct jbatch *jb, enum tl
 	find_stall(j, f, jb);
 	f->left -= n;
 	f->pos += n;
+	if (!jb->in_uncalled) {
+		jb->in_uncalled = true;
+		DL_APPEND2(f->part->uncalled, jb, call_prev, call_next);
+	}
 	if (jb->taken < b->count) {	/* the rest of it ends later */
 		b->outcome = outcome_of(f->e->err);
 		return;
 	}
 	fate_resolve(j, jb, outcome_of(f->e->err), b->resolved_ns);
-	jb->in_uncalled = true;
-	DL_APPEND2(f->part->uncalled, jb, call_prev, call_next);
 }
 
 /* The offset that a success reply told, or -1. */
@@ -309,42 +314,89 @@ void fate_acks(struct join *j, struct jtrail *t, const struct event *ev)
 		fold_by_order(j, &f);
 	if (f.left)
 		fold_rest(j, &f);
+	settle_callbacks(f.part, j->now);
 }
 
 /* ---- the app's delivery callback ----------------------------------------------- */
+
+static bool owed(const struct debt *d, const struct jbatch *jb)
+{
+	return jb->b.err == d->err && (!d->inst || !jb->inst_id || jb->inst_id == d->inst) &&
+	       jb->b.resolved_ns <= d->end;
+}
+
+/* Messages whose result is known and whose callback is not. */
+static uint32_t waiting(const struct jbatch *jb)
+{
+	uint32_t known = jb->resolved ? jb->b.messages : jb->taken;
+
+	return known > jb->called ? known - jb->called : 0;
+}
+
+static void called(struct part *p, struct debt *d, struct jbatch *jb)
+{
+	int64_t ns = d->end;
+
+	/* Within a fold: its share of the time, or no sooner than its own ack. */
+	if (d->left && d->all_there)
+		ns = d->begin + (int64_t)((double)(d->end - d->begin) * d->done / d->count);
+	else if (d->left)
+		ns = d->begin > jb->b.ended_ns ? d->begin : jb->b.ended_ns;
+	jb->b.callback_ns = ns;
+	if (ns > jb->b.end_ns)
+		jb->b.end_ns = ns;
+	DL_DELETE2(p->uncalled, jb, call_prev, call_next);
+	jb->in_uncalled = false;
+}
+
+/* Callbacks come in the order of acks, for each kind of result. */
+static void settle_callbacks(struct part *p, int64_t now)
+{
+	struct jbatch *jb, *tmp;
+	struct debt *d, *dtmp;
+
+	DL_FOREACH_SAFE(p->debts, d, dtmp) {
+		DL_FOREACH_SAFE2(p->uncalled, jb, tmp, call_next) {
+			uint32_t n = waiting(jb);
+
+			if (!d->left)
+				break;
+			if (!n || !owed(d, jb))
+				continue;
+			if (n > d->left)
+				n = d->left;
+			jb->called += n;
+			d->left -= n;
+			d->done += n;
+			if (jb->resolved && jb->called >= jb->b.messages)
+				called(p, d, jb);
+		}
+		if (!d->left || d->end + DEBT_AGE < now) {
+			DL_DELETE(p->debts, d);
+			free(d);
+		}
+	}
+}
 
 void fate_callback(struct join *j, struct jtrail *t, const struct event *ev)
 {
 	const struct ev_callback *e = &ev->callback;
 	struct part *p = part_get(j, t->index, join_topic(j, t, e->topic), e->partition);
-	int64_t begin = event_axis(ev, ev->ns), end = event_axis(ev, e->last_ns ? e->last_ns : ev->ns);
-	uint32_t left = e->count, done = 0;
-	struct jbatch *jb, *tmp;
+	struct debt *d = join_alloc(sizeof(*d));
+	struct jbatch *jb;
+	uint32_t there = 0;
 
-	DL_FOREACH_SAFE2(p->uncalled, jb, tmp, call_next) {
-		uint32_t n = jb->b.count - jb->called;
-
-		if (!left)
-			return;
-		if (jb->b.err != e->err || (e->inst && jb->inst_id && jb->inst_id != e->inst) ||
-		    jb->b.resolved_ns > end)
-			continue;
-		if (n > left)
-			n = left;
-		jb->called += n;
-		left -= n;
-		done += n;
-		if (jb->called < jb->b.count)
-			return;
-		/* Within a fold of several batches its share of the time. */
-		jb->b.callback_ns = begin + (int64_t)((double)(end - begin) * done / e->count);
-		if (!left)
-			jb->b.callback_ns = end;
-		if (jb->b.callback_ns > jb->b.end_ns)
-			jb->b.end_ns = jb->b.callback_ns;
-		DL_DELETE2(p->uncalled, jb, call_prev, call_next);
-		jb->in_uncalled = false;
-	}
+	d->begin = event_axis(ev, ev->ns);
+	d->end = event_axis(ev, e->last_ns ? e->last_ns : ev->ns);
+	d->inst = e->inst;
+	d->err = e->err;
+	d->left = d->count = e->count;
+	DL_FOREACH2(p->uncalled, jb, call_next)
+		if (owed(d, jb))
+			there += waiting(jb);
+	d->all_there = there >= d->count;
+	DL_APPEND(p->debts, d);
+	settle_callbacks(p, j->now);
 }
 
 /* ---- the wire alone ------------------------------------------------------------- */

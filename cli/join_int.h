@@ -208,10 +208,20 @@ struct place { struct topic *topic; int64_t offset; int32_t partition; uint32_t 
 struct place_slot { struct place key; struct jbatch *batch; UT_hash_handle hh; };
 
 /* One producer process's view of a partition. */
+/* A fold of callbacks; it begins before some of the acks that it covers. */
+struct debt {
+	int64_t	 begin, end;
+	uint32_t inst, left, count, done;
+	int32_t	 err;
+	bool	 all_there;		/* all of it was acked when it began */
+	struct debt *prev, *next;
+};
+
 struct part {
 	struct part_key key;
 	struct jbatch *open;		/* on the wire, unresolved, in order of writing */
 	struct jbatch *uncalled;	/* resolved, callback not seen, in order of acks */
+	struct debt *debts;		/* callbacks told before their acks */
 	struct peer *peer;		/* last used */
 	UT_hash_handle hh;
 };

@@ -566,7 +566,9 @@ static void of_client(struct cut *c)
 			go(c, TL_PHASE_UNKNOWN, b->acked_ns, TL_KNOWN_EXACT, 0);
 		}
 	}
-	go(c, b->callback_ns ? TL_PHASE_CALLBACK : TL_PHASE_UNKNOWN, c->limit, TL_KNOWN_EXACT, 0);
+	go(c, TL_PHASE_UNKNOWN, c->limit, TL_KNOWN_EXACT, 0);
+	c->limit = b->end_ns;
+	go(c, TL_PHASE_CALLBACK, c->limit, TL_KNOWN_EXACT, 0);
 }
 
 /* A client that nobody witnessed: the broker's half. */
@@ -595,9 +597,13 @@ static void of_broker(struct cut *c)
 void phases_of(struct join *j, struct jbatch *jb)
 {
 	struct cut c = { .j = j, .jb = jb, .b = &jb->b, .limit = jb->b.end_ns };
+	bool client = jb->b.client;
 
 	jb->b.nr_phases = 0;
-	if (jb->b.client)
+	/* The callback comes after everything else. */
+	if (client && jb->b.callback_ns && jb->b.ended_ns && jb->b.ended_ns < c.limit)
+		c.limit = jb->b.ended_ns;
+	if (client)
 		of_client(&c);
 	else
 		of_broker(&c);

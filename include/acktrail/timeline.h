@@ -173,6 +173,7 @@ struct tl_batch {
 	const char *expired_by;		/* NULL: not expired */
 	int64_t	 created_first_ns, created_last_ns, blocked_ns;	/* blocked_ns: within a produce call before created */
 	int64_t	 acked_ns, callback_ns, resolved_ns, on_disk_ns;
+	int64_t	 ended_ns;		/* the library had its result; the callback comes after */
 	int64_t	 end_ns;		/* where phases end: resolved, or the end of evidence */
 	uint32_t nr_attempts, counted;	/* counted: index of the attempt that counts */
 	struct tl_attempt *attempts;

@@ -467,6 +467,57 @@ static void test_callback(void **state)
 	feed_free(f);
 }
 
+/* A fold of callbacks may begin before the acks of its later messages. */
+static void test_callback_before_acks(void **state)
+{
+	struct feed *f = feed_new();
+	struct bat a = { 1, 4, 1, 0xa, 5, 0, 0, 1000, 0 }, b = { 1, 5, 1, 0xb, 5, 0, 0, 1010, 0 };
+
+	(void)state;
+	topic(f, &f->client, 1, "orders");
+	instance(f, 900, AT_INST_DR_MSG_CB, 1000000);
+	connection(f, 950, 1);
+	written(f, 1006, &a);
+	written(f, 1016, &b);
+	replied(f, 1020, &a, 0, 40);
+	acks(f, 1020, 1, 0, 0, 2, 40, 5, 1000, 1000);
+	called_back(f, 1021, 3005, 1, 0, 0, 10);
+	replied(f, 3000, &b, 0, 45);
+	acks(f, 3000, 1, 0, 0, 2, 45, 5, 1010, 1010);
+	feed_end(f);
+	assert_int_equal(f->nr, 2);
+	assert_int_equal(f->out[0]->callback_ns, 1021 * (int64_t)MS);
+	assert_int_equal(f->out[1]->callback_ns, 3005 * (int64_t)MS);
+	for (int i = 0; i < 2; i++)
+		assert_null(unsound(f->out[i]));
+	feed_free(f);
+}
+
+/* The callbacks of what expired first are not those of what expired last. */
+static void test_callback_in_parts(void **state)
+{
+	struct feed *f = feed_new();
+	struct bat b = { 1, 4, 1, 0xa, 10, 0, 0, 1000, 1900 };
+
+	(void)state;
+	topic(f, &f->client, 1, "orders");
+	instance(f, 900, AT_INST_DR_MSG_CB, 1000000);
+	connection(f, 950, 1);
+	written(f, 1950, &b);
+	acks(f, 6500, 1, 0, TIMED_OUT, 1, -1, 4, 1000, 1300);
+	called_back(f, 6501, 6502, 1, 0, TIMED_OUT, 4);
+	acks(f, 7500, 1, 0, TIMED_OUT, 1, -1, 6, 1400, 1900);
+	called_back(f, 7501, 7502, 1, 0, TIMED_OUT, 6);
+	acks(f, 9000, 1, 0, TIMED_OUT, 0, -1, 3, 4000, 4002);
+	called_back(f, 9001, 9002, 1, 0, TIMED_OUT, 3);
+	feed_end(f);
+	assert_int_equal(f->nr, 2);
+	assert_int_equal(f->out[0]->callback_ns, 7502 * (int64_t)MS);
+	assert_int_equal(f->out[1]->callback_ns, 9002 * (int64_t)MS);
+	assert_int_equal(phase_ms(f->out[0], TL_PHASE_CALLBACK), 2);
+	feed_free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -488,6 +539,8 @@ int main(void)
 		cmocka_unit_test(test_wire_alone),
 		cmocka_unit_test(test_lost_open_dropped),
 		cmocka_unit_test(test_callback),
+		cmocka_unit_test(test_callback_before_acks),
+		cmocka_unit_test(test_callback_in_parts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
