@@ -290,7 +290,7 @@ static void group_text(const struct group *g)
 	int n = 0, lost = 0;
 
 	where[0] = 0;
-	for (int k = 0; k < 3; k++) {
+	for (int k = 0; k < 2; k++) {
 		int best = -1;
 
 		for (int i = 0; i < TL_NR_PHASES; i++)

@@ -20,7 +20,7 @@ enum { KEY_FAIL_ON = 0x700 };
 struct bucket {
 	enum tl_outcome outcome;
 	enum tl_cause cause;
-	char	 culprit[64];		/* the device and what it did, without who shared it */
+	char	 culprit[64];		/* the device, without what it did */
 	uint64_t batches, messages, in_log, not_in_log;
 	int64_t	 total_ns, cause_ns, worst_ns;
 	int64_t	 sync_ns, flush_ns, syncs;
@@ -33,7 +33,7 @@ struct args {
 	struct out out;
 	struct bucket *buckets;
 	size_t	 nr_buckets;
-	uint64_t batches, affected, told;
+	uint64_t batches, affected, lost, told, told_late;
 	uint64_t of_outcome[TL_NR_OUTCOMES];
 };
 
@@ -73,6 +73,11 @@ static bool affected(const struct tl_batch *b)
 	return b->verdict.cause != TL_CAUSE_HEALTHY && b->outcome != TL_OUTCOME_OPEN;
 }
 
+static bool arrived(const struct tl_batch *b)
+{
+	return b->outcome == TL_OUTCOME_ACKED || b->outcome == TL_OUTCOME_BROKER_ONLY;
+}
+
 /* ---- first pass ------------------------------------------------------------------ */
 
 static struct bucket *bucket_of(struct args *args, const struct tl_batch *b)
@@ -82,7 +87,7 @@ static struct bucket *bucket_of(struct args *args, const struct tl_batch *b)
 	struct bucket *p;
 
 	if (c->culprit)
-		snprintf(culprit, sizeof(culprit), "%.*s", (int)strcspn(c->culprit, ","), c->culprit);
+		snprintf(culprit, sizeof(culprit), "%.*s", (int)strcspn(c->culprit, ":,"), c->culprit);
 	for (size_t i = 0; i < args->nr_buckets; i++) {
 		p = &args->buckets[i];
 		if (p->outcome == b->outcome && p->cause == c->cause && !strcmp(p->culprit, culprit))
@@ -113,6 +118,7 @@ static void count(void *arg, struct tl_batch *b)
 	if (!affected(b))
 		return;
 	args->affected++;
+	args->lost += !arrived(b);
 	p = bucket_of(args, b);
 	if (!p)
 		return;
@@ -163,7 +169,7 @@ static void bucket_text(const struct args *args, const struct bucket *p)
 		     (unsigned long long)p->batches, (unsigned long long)late, kind_of(p),
 		     (unsigned long long)p->messages, tl_cause_names[p->cause],
 		     *p->culprit ? " on " : "", p->culprit);
-	if (p->cause != TL_CAUSE_UNKNOWN && p->total_ns > 0)
+	if (p->cause != TL_CAUSE_UNKNOWN && p->total_ns > 0 && p->cause_ns > 0)
 		n += snprintf(line + n, sizeof(line) - (size_t)n, ", %.0f%% of their time",
 			      100.0 * (double)p->cause_ns / (double)p->total_ns);
 	if (p->syncs) {
@@ -273,6 +279,8 @@ static void tell_json(struct out *o, const struct tl_batch *b)
 static void tell(void *arg, struct tl_batch *b)
 {
 	struct args *args = arg;
+	char text[TL_MAX_TEXT + 2];
+	const char *todo;
 	struct wrap w;
 
 	if (args->c.format == FORMAT_NDJSON) {
@@ -283,11 +291,22 @@ static void tell(void *arg, struct tl_batch *b)
 		return;
 	if (!args->told)
 		fputc('\n', stdout);
-	if (args->told++ >= EXAMPLES && !args->c.filter.slowest)
-		return;
+	/* What was lost is told before what was merely late. */
+	if (!args->c.filter.slowest) {
+		if (arrived(b) && args->told_late + args->lost >= EXAMPLES)
+			return;
+		if (args->told >= EXAMPLES)
+			return;
+	}
+	args->told_late += arrived(b);
+	args->told++;
 	batch_head_text(stdout, b, args->colour);
+	/* What to do stands above, once. */
+	todo = strstr(b->verdict.text, ". To do: ");
+	snprintf(text, sizeof(text), "%.*s%s", todo ? (int)(todo - b->verdict.text) : TL_MAX_TEXT,
+		 b->verdict.text, todo ? "." : "");
 	wrap_begin(&w, stdout, 4);
-	wrap_text(&w, b->verdict.text);
+	wrap_text(&w, text);
 	wrap_end(&w);
 }
 
@@ -314,9 +333,9 @@ int cmd_why(int argc, char **argv)
 		summary_text(&args);
 	reader_rewind(args.c.reader);
 	joined_run(&args.c, tell, NULL, &args);
-	if (args.told > EXAMPLES && !slowest)
+	if (args.affected > args.told && !slowest && args.c.format == FORMAT_TEXT)
 		printf("… and %llu more: --slowest N for the slowest N, --format ndjson for all.\n",
-		       (unsigned long long)(args.told - EXAMPLES));
+		       (unsigned long long)(args.affected - args.told));
 	free(args.buckets);
 	status = out_close(&args.out) || fflush(stdout) ? STATUS_CANNOT : 0;
 	if (!status)
