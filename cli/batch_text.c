@@ -86,15 +86,17 @@ static const char *safe(char *buf, size_t size, const char *s)
 
 void batch_head_text(FILE *f, const struct tl_batch *b, bool colour)
 {
-	char when[24], total[24], name[256], place[32] = "";
+	char when[24], total[24], name[256], place[32] = "", some[24] = "";
 	const char *paint = colour ? outcome_colour(b) : "";
 
 	clock_text(when, sizeof(when), b->created_first_ns);
 	span_text(total, sizeof(total), b->end_ns - b->created_first_ns);
 	if (b->base_offset >= 0)
 		snprintf(place, sizeof(place), " at %" PRId64, b->base_offset);
-	fprintf(f, "%s  %s-%d%s  %u msg%s  %s%s%s %s %s", when, safe(name, sizeof(name), b->topic),
-		b->partition, place, b->count, b->count == 1 ? "" : "s", paint,
+	if (b->messages != b->count)
+		snprintf(some, sizeof(some), "%u of ", b->messages);
+	fprintf(f, "%s  %s-%d%s  %s%u msg%s  %s%s%s %s %s", when, safe(name, sizeof(name), b->topic),
+		b->partition, place, some, b->count, b->count == 1 ? "" : "s", paint,
 		tl_outcome_names[b->outcome], *paint ? RESET : "",
 		b->outcome == TL_OUTCOME_OPEN ? "for" : "after", total);
 	if (b->outcome != TL_OUTCOME_ACKED && b->outcome != TL_OUTCOME_BROKER_ONLY)
