@@ -3,10 +3,12 @@
 """Holds `acktrail timeline --format ndjson` against Kafka's own DumpLogSegments.
 
 usage: batches.py acked TIMELINE DUMP TOPIC MESSAGES
-       batches.py fate TIMELINE DUMP TOPIC
+       batches.py fate|phases TIMELINE DUMP TOPIC
 
 acked: the acked batches are the ones in the log: (partition, base offset, count,
        CRC), nothing missing, nothing extra, MESSAGES messages in all.
+phases: of every batch that a client saw the phases follow each other without gap
+       or overlap from created_first_ns to resolved_ns (integers: jq's doubles lose ns).
 fate:  every batch's in_log, sent and resend agree with the log.
 """
 import json
@@ -78,10 +80,33 @@ def fate(rows, log):
     return not wrong and expired and len(told) * 10 >= len(expired) * 9
 
 
+def phases(rows):
+    wrong, seen = [], 0
+    for row in rows:
+        if "producer" not in row or row["outcome"] == "broker-only":
+            continue
+        seen += 1
+        at = row["created_first_ns"]
+        for phase in row["phases"]:
+            if phase["name"] == "blocked":
+                at = phase["begin_ns"]
+            if phase["begin_ns"] != at or phase["ns"] <= 0:
+                wrong.append((row["id"], phase["name"], phase["begin_ns"] - at))
+            at = phase["begin_ns"] + phase["ns"]
+            if sum(part["ns"] for part in phase.get("parts", [])) not in (0, phase["ns"]):
+                wrong.append((row["id"], phase["name"], "parts"))
+        if at != row["resolved_ns"]:
+            wrong.append((row["id"], "end", row["resolved_ns"] - at))
+    show(f"of {seen} batches with phases that do not add up", wrong)
+    return seen and not wrong
+
+
 def main():
     mode, timeline, dump, topic = sys.argv[1:5]
     rows, log = read_timeline(timeline, topic), read_dump(dump, topic)
-    good = acked(rows, log, int(sys.argv[5])) if mode == "acked" else fate(rows, log)
+    good = {"acked": lambda: acked(rows, log, int(sys.argv[5])),
+            "fate": lambda: fate(rows, log),
+            "phases": lambda: phases(rows)}[mode]()
     sys.exit(0 if good else 1)
 
 
