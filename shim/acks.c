@@ -11,6 +11,7 @@
 #include "shim.h"
 
 #define SLOW_NS 1000000000u	/* what took longer goes to the ring that lasts */
+#define SCAN_NS 5000000u	/* within one scan for expired messages there is no such pause */
 
 static enum at_count category(rd_kafka_resp_err_t err)
 {
@@ -42,6 +43,9 @@ static uint64_t created_ns(const struct lib *lib, const rd_kafka_message_t *m, u
 static bool continues(const struct thread *t, const struct ev_acks *ev, const struct instance *in,
 		      const rd_kafka_message_t *m, uint32_t persisted)
 {
+	/* A later scan (rd_kafka_broker_toppar_msgq_scan, once a second) is another fate. */
+	if (m->err && fold_open(t, &t->acks) && at_now() - ev->last_ns > SCAN_NS)
+		return false;
 	if (t->acks_break || !fold_open(t, &t->acks) || t->acks_rkt != m->rkt ||
 	    ev->inst != in->id || ev->partition != m->partition || ev->err != (int32_t)m->err ||
 	    ev->persisted != persisted)
