@@ -183,7 +183,7 @@ static void instance_delist(struct instance *in)
 
 static struct instance *instance_new(struct lib *lib, const rd_kafka_conf_t *conf)
 {
-	struct at_writer *w = live_open();
+	struct at_writer *w = live_open_wait();
 	struct instance *memory, *none = NULL, *in;
 	uint32_t n;
 

@@ -18,6 +18,7 @@
 #include "shim.h"
 
 #define DEFAULT_MAX_MB 64
+#define OPEN_WAIT_MS 2000u		/* opening takes some 20 ms */
 #define MAX_MAX_MB 4096
 
 #ifndef MADV_WIPEONFORK
@@ -26,13 +27,7 @@
 
 enum stage { UNOPENED, OPENING, OPEN, FAILED };
 
-struct live {
-	uint32_t stage;			/* enum stage */
-	uint32_t number;
-	struct at_writer *writer;	/* set once OPEN */
-};
-
-static struct live *live;		/* NULL: the shim is off for good */
+struct live *live;
 static struct at_writer the_writer;	/* of the process that opened it */
 static uint32_t lives;			/* numbers given; copied by fork, so still rising */
 static char out_dir[3072];		/* ACKTRAIL_OUT, or the parent's trail after a fork */
@@ -117,16 +112,6 @@ bool live_off(void)
 	return !live || __atomic_load_n(&live->stage, __ATOMIC_RELAXED) == FAILED;
 }
 
-uint32_t live_number(void)
-{
-	return live ? live->number : 0;
-}
-
-struct at_writer *live_writer(void)
-{
-	return live ? __atomic_load_n(&live->writer, __ATOMIC_ACQUIRE) : NULL;
-}
-
 /* After a fork the parent's mapping is still there; it is not ours to write. */
 static void drop_parents(void)
 {
@@ -172,6 +157,21 @@ struct at_writer *live_open(void)
 	}
 	errno = saved;
 	return live_writer();
+}
+
+struct at_writer *live_open_wait(void)
+{
+	struct at_writer *w = live_open();
+	struct timespec ms = { 0, 1000000 };
+	int saved = errno;
+
+	for (unsigned i = 0; !w && live && i < OPEN_WAIT_MS &&
+	     __atomic_load_n(&live->stage, __ATOMIC_ACQUIRE) == OPENING; i++) {
+		nanosleep(&ms, NULL);
+		w = live_writer();
+	}
+	errno = saved;
+	return w ? w : live_writer();
 }
 
 void live_skip(void)

@@ -47,12 +47,29 @@ void *find_dlsym(void) __asm__("acktrail_real_dlsym");
 
 /* ---- live.c -------------------------------------------------------------- */
 
+struct live {
+	uint32_t stage;			/* live.c's own */
+	uint32_t number;
+	struct at_writer *writer;	/* set once open */
+};
+extern struct live *live __attribute__((visibility("hidden")));	/* NULL: off for good */
+
 /* Number of this life of the process: changes with fork, 0 before any evidence. */
-uint32_t live_number(void);
+static inline uint32_t live_number(void)
+{
+	return live ? live->number : 0;
+}
+
 /* The writer, or NULL while nothing is witnessed. */
-struct at_writer *live_writer(void);
+static inline struct at_writer *live_writer(void)
+{
+	return live ? __atomic_load_n(&live->writer, __ATOMIC_ACQUIRE) : NULL;
+}
+
 /* First evidence of Kafka: open the trail; NULL when there is none to be had. */
 struct at_writer *live_open(void);
+/* The same, waiting for another thread that is at it: where a call takes its time anyway. */
+struct at_writer *live_open_wait(void);
 /* ACKTRAIL=off or a failure: wrappers pass everything through. */
 bool live_off(void);
 void live_skip(void);		/* one more situation stepped aside from */

@@ -82,26 +82,31 @@ static void begin_life(struct thread *t, uint32_t life)
 	t->pen.tid = (uint32_t)syscall(SYS_gettid);
 }
 
-struct thread *thread_enter(void)
+static __attribute__((noinline)) struct thread *enter_first(uint32_t life)
 {
 	struct thread *t = self;
-	uint32_t life = live_number();
 
-	if (unlikely(!live_writer()))
-		return NULL;
-	if (unlikely(!t)) {
+	if (!t)
 		t = self = thread_new();
-		if (!t) {
-			live_skip();
-			return NULL;
-		}
-	}
-	if (unlikely(t->busy && t->life == life)) {
+	if (!t || (t->busy && t->life == life)) {
 		live_skip();
 		return NULL;
 	}
-	if (unlikely(t->life != life))
+	if (t->life != life)
 		begin_life(t, life);
+	t->busy = true;
+	__atomic_signal_fence(__ATOMIC_ACQ_REL);
+	return t;
+}
+
+struct thread *thread_enter(void)
+{
+	struct thread *t = self;
+
+	if (unlikely(!live_writer()))
+		return NULL;
+	if (unlikely(!t || t->busy || t->life != live->number))
+		return enter_first(live->number);
 	t->busy = true;
 	__atomic_signal_fence(__ATOMIC_ACQ_REL);
 	return t;
