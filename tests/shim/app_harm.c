@@ -20,6 +20,15 @@
 
 /* ---- descriptors --------------------------------------------------------- */
 
+static int open_descriptors(void)
+{
+	int nr = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		nr += fcntl(fd, F_GETFD) >= 0;
+	return nr;
+}
+
 /* After its start it closes all that it did not open itself, as daemons do. */
 static int close_fds(char **args)
 {
@@ -31,6 +40,7 @@ static int close_fds(char **args)
 	client_produce(&c, 4);
 	client_wait(&c);
 	client_close(&c);
+	printf("descriptors: %d\n", open_descriptors());
 	for (fd = 3; fd < 1024; fd++)
 		close(fd);
 	fd = open(args[0], O_RDWR | O_CREAT | O_TRUNC, 0600);
