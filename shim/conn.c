@@ -20,6 +20,7 @@
 
 #define NR_INFLIGHT 4096u		/* unanswered requests that are remembered */
 #define NR_FREE 64
+#define SAMPLE_NS 1000000000u	/* between two looks at TCP */
 #define SLOW_NS 1000000000u		/* answered later: restated in the ring that lasts */
 
 struct inflight {
@@ -42,6 +43,9 @@ struct conn {
 	int32_t	 broker;
 	uint64_t connect_ns;
 	uint64_t unparsed;		/* bytes that passed a parser which is off */
+	uint64_t next_sample_ns;	/* of tcp.c */
+	uint64_t sealed_since;		/* unparsed: librdkafka awaits an answer since then, 0 none */
+	uint32_t sealed_waiting;	/* how many */
 	struct wire_requests out;
 	struct wire_responses in;
 	const struct topic *last_topic;	/* most requests name the same one again */
@@ -512,6 +516,46 @@ void conn_received_plain(struct conn *c, const void *bytes, size_t len, uint64_t
 bool conn_is_other(const struct conn *c)
 {
 	return c->out.p.off == WIRE_NOT_KAFKA;
+}
+
+/* ---- waiting ------------------------------------------------------------- */
+
+/* Where the bytes cannot be read, librdkafka's own word counts. */
+void conn_lib_request(struct thread *t, struct conn *c, uint64_t now_ns)
+{
+	if (!c->sealed_waiting++)
+		c->sealed_since = now_ns;
+	t->sealed = c;
+}
+
+void conn_lib_response(struct thread *t, uint64_t now_ns)
+{
+	struct conn *c = t->sealed;
+
+	if (!c || c->closed || !c->sealed_waiting)
+		return;
+	c->sealed_since = --c->sealed_waiting ? now_ns : 0;
+}
+
+uint64_t conn_waiting_since(const struct conn *c)
+{
+	uint32_t head = __atomic_load_n(&c->head, __ATOMIC_RELAXED);
+
+	if (!c->id || !conn_usable(c))
+		return 0;
+	if (!conn_parsed(c))
+		return c->sealed_since;
+	if (head != __atomic_load_n(&c->tail, __ATOMIC_ACQUIRE))
+		return c->queue[head % NR_INFLIGHT].sent_ns;
+	return c->out.in_frame ? c->out.rq.begin_ns : 0;	/* its bytes find no room */
+}
+
+bool conn_sample_due(struct conn *c, uint64_t now_ns)
+{
+	if (now_ns < c->next_sample_ns)
+		return false;
+	c->next_sample_ns = now_ns + SAMPLE_NS;
+	return true;
 }
 
 /* ---- death --------------------------------------------------------------- */

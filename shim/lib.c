@@ -347,6 +347,8 @@ static rd_kafka_resp_err_t on_request_sent(rd_kafka_t *rk, int fd, const char *n
 	c = sock_conn(fd);
 	if (c)
 		conn_identify(t, c, in->id, broker);
+	if (c && !conn_parsed(c))
+		conn_lib_request(t, c, at_now());
 	if (in->life == t->life && (!c || !conn_parsed(c))) {
 		struct ev_lib_request *ev = emit(t, AT_BULK, AT_EV_LIB_REQUEST, at_now(),
 						 sizeof(*ev), NULL, NULL, 0);
@@ -380,6 +382,8 @@ static rd_kafka_resp_err_t on_response_received(rd_kafka_t *rk, int fd, const ch
 	if (!t)
 		return RD_KAFKA_RESP_ERR_NO_ERROR;
 	t->acks_break = true;
+	if (t->sealed)
+		conn_lib_response(t, at_now());
 	if (err && in->life == t->life) {
 		ev = emit(t, AT_LAST, AT_EV_LIB_RESPONSE, at_now(), sizeof(*ev), NULL, NULL, 0);
 		if (ev) {

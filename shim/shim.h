@@ -10,6 +10,7 @@
  *	lib.c		librdkafka: instances and interceptors
  *	acks.c		acknowledgements and delivery callbacks, folded into batches
  *	produce.c	produce calls that waited or were refused
+ *	tcp.c		what TCP knows of an overdue request
  *	tls.c		OpenSSL's calls, where they can be reached
  *	sock.c		which descriptors are watched; libc's calls on them
  *	conn.c		one Kafka connection: wire.c's findings into the trail
@@ -90,6 +91,7 @@ const struct topic *topic_by_uuid(const uint8_t uuid[16]);
 struct fold { void *ev; uint32_t seq; enum at_ring ring; };
 
 struct instance;
+struct conn;
 
 struct thread {
 	struct at_pen pen;
@@ -107,6 +109,8 @@ struct thread {
 	bool	 acks_break;		/* something was received: the next ack starts a batch */
 	uint32_t acked;			/* on_acknowledgement calls on this thread */
 	bool	 in_produce_batch;
+
+	struct conn *sealed;		/* of the last request on a connection we cannot read */
 
 	struct fold calls;
 	const void *calls_rkt;
@@ -158,6 +162,16 @@ bool conn_is_other(const struct conn *c);	/* its first bytes were not Kafka's */
 void conn_identify(struct thread *t, struct conn *c, uint32_t inst, int32_t broker);
 uint32_t conn_id(const struct conn *c);
 bool conn_parsed(const struct conn *c);
+/* librdkafka sent a request on a connection whose bytes cannot be read, or got an answer. */
+void conn_lib_request(struct thread *t, struct conn *c, uint64_t now_ns);
+void conn_lib_response(struct thread *t, uint64_t now_ns);
+/* The oldest request that is unanswered was sent then; 0: nothing is awaited. */
+uint64_t conn_waiting_since(const struct conn *c);
+bool conn_sample_due(struct conn *c, uint64_t now_ns);	/* and notes that it was taken */
+
+/* ---- tcp.c --------------------------------------------------------------- */
+
+void tcp_look(int fd, struct conn *c);
 
 /* ---- sock.c -------------------------------------------------------------- */
 
@@ -165,9 +179,11 @@ struct conn *sock_conn(int fd);
 
 struct msghdr;
 struct iovec;
+struct pollfd;
 struct sockaddr;
 int sock_connect(int fd, const struct sockaddr *to, unsigned len);
 int sock_close(int fd);
+int sock_poll(struct pollfd *fds, unsigned long nr, int timeout_ms);
 ssize_t sock_sendmsg(int fd, const struct msghdr *m, int flags);
 ssize_t sock_send(int fd, const void *buf, size_t len, int flags);
 ssize_t sock_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *to,

@@ -6,6 +6,7 @@
  * same process) is never watched.  Every other descriptor costs one load.
  */
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -38,7 +39,7 @@ struct conn *sock_conn(int fd)
 
 #define LIBC_FUNCTIONS(F) \
 	F(connect) F(close) F(sendmsg) F(send) F(sendto) F(write) F(writev) \
-	F(recvmsg) F(recv) F(recvfrom) F(read) F(readv)
+	F(recvmsg) F(recv) F(recvfrom) F(read) F(readv) F(poll)
 
 static struct {
 #define POINTER(name) __typeof__(&name) name;
@@ -221,6 +222,24 @@ ssize_t sock_read(int fd, void *buf, size_t len)
 ssize_t sock_readv(int fd, const struct iovec *iov, int nr)
 {
 	RECEIVE(fd, REAL(readv)(fd, iov, nr), received(fd, iov, (size_t)nr, n, 0));
+}
+
+/* ---- waiting -------------------------------------------------------------- */
+
+/* librdkafka's broker threads poll two descriptors; large sets belong to others. */
+int sock_poll(struct pollfd *fds, unsigned long nr, int timeout_ms)
+{
+	int r = REAL(poll)(fds, nr, timeout_ms);
+
+	if (nr > 4)
+		return r;
+	for (unsigned long i = 0; i < nr; i++) {
+		struct conn *c = is_watched(fds[i].fd) ? sock_conn(fds[i].fd) : NULL;
+
+		if (unlikely(c != NULL))
+			tcp_look(fds[i].fd, c);
+	}
+	return r;
 }
 
 /* ---- connections come and go ---------------------------------------------- */

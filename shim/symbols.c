@@ -3,6 +3,7 @@
  * symbols.c - the whole surface of libacktrail.so: one line a symbol, each handed
  * over to the room that knows what to do with it.
  */
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -22,6 +23,7 @@ ssize_t __recv_chk(int fd, void *buf, size_t len, size_t room, int flags);
 ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t room, int flags, struct sockaddr *from,
 		       socklen_t *from_len);
 ssize_t __read_chk(int fd, void *buf, size_t len, size_t room);
+int __poll_chk(struct pollfd *fds, nfds_t nr, int timeout_ms, size_t room);
 int SSL_write(void *ssl, const void *buf, int len);
 int SSL_read(void *ssl, void *buf, int len);
 int SSL_write_ex(void *ssl, const void *buf, size_t len, size_t *written);
@@ -29,7 +31,7 @@ int SSL_read_ex(void *ssl, void *buf, size_t len, size_t *got);
 rd_kafka_resp_err_t conf_init(rd_kafka_conf_t *conf, void **opaque, char *errstr, size_t size);
 
 /* The check that the fortified call makes stays with us: an overflow must still abort. */
-#define FORTIFIED(fits, call) ((fits) ? (call) : (__builtin_trap(), (ssize_t)-1))
+#define FORTIFIED(fits, call) ((fits) ? (call) : (__builtin_trap(), -1))
 
 LIBC(int, connect, sock_connect, (int fd, const struct sockaddr *to, socklen_t len), (fd, to, len))
 LIBC(int, close, sock_close, (int fd), (fd))
@@ -43,8 +45,10 @@ LIBC(ssize_t, recv, sock_recv, (int fd, void *buf, size_t len, int flags), (fd, 
 LIBC(ssize_t, recvfrom, sock_recvfrom, (int fd, void *buf, size_t len, int flags, struct sockaddr *from, socklen_t *from_len), (fd, buf, len, flags, from, from_len))
 LIBC(ssize_t, read, sock_read, (int fd, void *buf, size_t len), (fd, buf, len))
 LIBC(ssize_t, readv, sock_readv, (int fd, const struct iovec *iov, int nr), (fd, iov, nr))
+LIBC(int, poll, sock_poll, (struct pollfd *fds, nfds_t nr, int timeout_ms), (fds, nr, timeout_ms))
 LIBC(ssize_t, __recv_chk, FORTIFIED, (int fd, void *buf, size_t len, size_t room, int flags), (len <= room, sock_recv(fd, buf, len, flags)))
 LIBC(ssize_t, __recvfrom_chk, FORTIFIED, (int fd, void *buf, size_t len, size_t room, int flags, struct sockaddr *from, socklen_t *from_len), (len <= room, sock_recvfrom(fd, buf, len, flags, from, from_len)))
+LIBC(int, __poll_chk, FORTIFIED, (struct pollfd *fds, nfds_t nr, int timeout_ms, size_t room), (nr <= room / sizeof(*fds), sock_poll(fds, nr, timeout_ms)))
 LIBC(ssize_t, __read_chk, FORTIFIED, (int fd, void *buf, size_t len, size_t room), (len <= room, sock_read(fd, buf, len)))
 
 OWNED(int, SSL_write, tls_write, (void *ssl, const void *buf, int len), ssl, buf, len)
