@@ -3,7 +3,10 @@
  * join.h - events of many trails in, whole batches out.
  *
  *	events -> join_client.c   what the app, the library and the sockets did
- *	       -> join_broker.c   what the broker read, appended, synced, answered
+ *	          join_peer.c     connections, and brokers as a client sees them
+ *	       -> join_broker.c   what the broker read and answered
+ *	          join_append.c   what it wrote to its log
+ *	          join_sync.c     what it synced, and who waited for that
  *	       -> join_fate.c     acks and expiries, resolved to batches on the wire
  *	       -> join.c          waits until no evidence can come, then for each batch
  *	       -> phases.c -> verdict.c -> conf.batch()

@@ -345,32 +345,47 @@ struct join {
 	uint64_t nr_told;
 };
 
-/* join.c */
+/* join_names.c */
 const char *join_intern(struct join *j, const char *s, size_t n);
 struct jtrail *join_trail(struct join *j, struct trail *t);
 struct topic *join_topic(struct join *j, struct jtrail *t, uint32_t id);
+void topic_event(struct join *j, struct jtrail *jt, const struct event *ev);
 bool same_clock(const struct jtrail *a, const struct jtrail *b);
+
+/* join_batch.c */
 struct jbatch *jbatch_new(struct join *j, struct jtrail *t, struct topic *topic, int32_t partition);
 void jbatch_identify(struct join *j, struct jbatch *jb, const struct ident *id);
 void jbatch_sequence(struct join *j, struct jbatch *jb);
 uint32_t jbatch_attempt(struct jbatch *jb);		/* a new one: its index */
-void jbatch_pend(struct join *j, struct jbatch *jb);	/* resolved: waits for its turn */
 void jbatch_drop(struct join *j, struct jbatch *jb);
 struct jbatch *ident_find(struct join *j, const struct ident *id);
 void link_add(struct link **links, uint32_t *nr, struct jbatch *jb, uint32_t attempt);
-void spans_open(struct spans *s, int64_t ns, enum tl_cause cause);
-void spans_blame(struct spans *s, struct conn *c, int64_t since);	/* the open one */
-void spans_close(struct spans *s, int64_t ns);
-void spans_add(struct spans *s, int64_t begin, int64_t end);
+
+/* join.c */
+void jbatch_pend(struct join *j, struct jbatch *jb);	/* resolved: waits for its turn */
 
 /* join_client.c */
 bool client_event(struct join *j, struct jtrail *t, const struct event *ev);
 struct inst *inst_find(struct join *j, uint32_t trail, uint32_t id);
 struct part *part_get(struct join *j, uint32_t trail, struct topic *topic, int32_t partition);
-struct peer *peer_find(struct join *j, uint32_t trail, uint32_t inst, int32_t broker);
-struct conn *conn_find(struct join *j, uint32_t trail, uint32_t id);
 void batch_absorb(struct join *j, struct jbatch *jb);	/* those that it regroups */
 void req_unlink(struct join *j, struct req *r);		/* one batch less needs it */
+void req_over(struct join *j, struct req *r);		/* answered, or it never will be */
+
+/* join_peer.c */
+void spans_open(struct spans *s, int64_t ns, enum tl_cause cause);
+void spans_blame(struct spans *s, struct conn *c, int64_t since);	/* the open one */
+void spans_close(struct spans *s, int64_t ns);
+void spans_add(struct spans *s, int64_t begin, int64_t end);
+struct peer *peer_find(struct join *j, uint32_t trail, uint32_t inst, int32_t broker);
+void peer_fly(struct join *j, struct req *r);		/* in flight from here on */
+void peer_land(struct join *j, struct req *r, int64_t ns);
+struct conn *conn_find(struct join *j, uint32_t trail, uint32_t id);
+struct conn *conn_get(struct join *j, struct jtrail *t, uint32_t id);
+void conn_bind(struct join *j, struct conn *c, uint32_t inst, int32_t broker);
+void conn_event(struct join *j, struct jtrail *t, const struct event *ev);
+void conn_end(struct join *j, struct jtrail *t, const struct event *ev);
+void broker_state(struct join *j, struct jtrail *t, const struct event *ev);
 
 /* join_fate.c */
 void fate_acks(struct join *j, struct jtrail *t, const struct event *ev);
@@ -384,12 +399,26 @@ void fate_log(struct join *j, struct jbatch *jb);	/* in_log, resend, expired_by 
 /* join_broker.c */
 bool broker_event(struct join *j, struct jtrail *t, const struct event *ev);
 void breq_unlink(struct join *j, struct breq *r);
-void broker_adopt(struct join *j, struct jbatch *jb);	/* by offset, after a reply told it */
-void broker_times(struct join *j, struct jbatch *jb);	/* from requests into attempts, clocks */
 bool broker_may_tell(struct join *j, const struct jbatch *jb);
 struct busy busy_of(struct join *j, const struct breq *r);
+struct jbatch *broker_batch(struct join *j, struct jtrail *t, const struct ident *id);
+void broker_only_pend(struct join *j, struct jbatch *jb, int64_t ns);
+
+/* join_append.c */
+void append_event(struct join *j, struct jtrail *t, const struct event *ev);
+void file_event(struct join *j, struct jtrail *t, const struct event *ev);
+struct file *file_get(struct join *j, struct jtrail *t, uint32_t id);
+void broker_adopt(struct join *j, struct jbatch *jb);	/* by offset, after a reply told it */
+
+/* join_sync.c */
+void sync_event(struct join *j, struct jtrail *t, const struct event *ev);
+void plog_append(struct join *j, const struct jtrail *t, const struct jbatch *jb, uint32_t tid,
+		 int64_t begin, int64_t end);
 int64_t plog_held(struct join *j, const struct jbatch *jb, const struct jtrail *t, int64_t from, int64_t to,
 		  bool handed_over, const char **culprit);	/* ns of from..to in another's sync */
+
+/* join_clock.c */
+void broker_times(struct join *j, struct jbatch *jb);	/* from requests into attempts, clocks */
 
 /* sync_parts.c */
 void parts_block(struct join *j, struct jtrail *t, const struct event *ev);
@@ -402,5 +431,12 @@ const char *parts_culprit(struct join *j, const struct tl_parts *p);
 /* phases.c */
 void phases_of(struct join *j, struct jbatch *jb);
 
+/* phases_held.c */
+struct held { int64_t fsync, append, quota, total, first, last, worst; const char *culprit; };
+struct held held_of(struct join *j, const struct bconn *c, int64_t from, int64_t to,
+		    const struct breq *own, int64_t shift);
+void inherit(struct tl_phase *p, const struct held *h);
+void inherit_from_peer(struct join *j, struct tl_phase *p, const struct peer *peer);
+void inherit_from_conn(struct join *j, struct tl_phase *p, const struct conn *conn, int64_t from, int64_t to);
 
 #endif

@@ -57,145 +57,6 @@ static struct tl_phase *go_exact(struct cut *c, enum tl_phase_name name, int64_t
 	return go(c, name, until, TL_KNOWN_EXACT, 0);
 }
 
-/* ---- who held the connection ------------------------------------------------------ */
-
-static int64_t overlap(int64_t a, int64_t b, int64_t x, int64_t y)
-{
-	int64_t lo = a > x ? a : x, hi = b < y ? b : y;
-
-	return hi > lo ? hi - lo : 0;
-}
-
-struct held { int64_t fsync, append, quota, rest, total, first, last; const char *culprit; int64_t worst; };
-
-static void held_add(struct held *h, const struct busy *b, int64_t from, int64_t to)
-{
-	int64_t end = b->answered ? b->answered : to, in = overlap(b->read, end, from, to);
-	int64_t life = end - b->read;
-	double part = life > 0 ? (double)in / (double)life : 0;
-
-	if (b->answered && b->throttle)
-		h->quota += overlap(b->answered, b->answered + b->throttle, from, to);
-	if (!in)
-		return;
-	if (!h->first || b->read < h->first)
-		h->first = b->read;
-	if (end > h->last)
-		h->last = end;
-	h->total += in;
-	h->fsync += (int64_t)(part * (double)b->fsync);
-	h->append += (int64_t)(part * (double)b->append);
-	if (b->culprit && b->fsync > h->worst) {
-		h->worst = b->fsync;
-		h->culprit = b->culprit;
-	}
-}
-
-/* What the broker did on that connection from..to, but for the request `own`. */
-static struct held held_of(struct join *j, const struct bconn *c, int64_t from, int64_t to,
-			   const struct breq *own, int64_t shift)
-{
-	struct held h = { 0 };
-	uint32_t n = c->nr_busy < JOIN_BUSY ? c->nr_busy : JOIN_BUSY;
-	const struct breq *r;
-
-	from += shift;
-	to += shift;
-	for (uint32_t i = 0; i < n; i++) {
-		const struct busy *b = &c->ring[(c->nr_busy - 1 - i) % JOIN_BUSY];
-
-		if (b->answered + b->throttle < from)
-			break;
-		if (own && b->read >= own->read_ns)
-			continue;
-		if (b->read < to)
-			held_add(&h, b, from, to);
-	}
-	DL_FOREACH(c->open, r)
-		if (r != own && r->read_ns < to && (!own || r->read_ns < own->read_ns)) {
-			struct busy b = busy_of(j, r);
-
-			for (uint32_t i = 0; i < r->nr_links && !b.culprit; i++)
-				if (r->links[i].batch)
-					b.culprit = parts_culprit(j, &r->links[i].batch->b
-						.attempts[r->links[i].attempt].sync);
-			held_add(&h, &b, from, to);
-		}
-	if (h.first) {
-		h.first -= shift;
-		h.last -= shift;
-	}
-	return h;
-}
-
-/* A batch inherits what held those before it: a cause only when most of it is known. */
-static void inherit(struct tl_phase *p, const struct held *h)
-{
-	if (!p)
-		return;
-	if (h->quota > h->total && 2 * h->quota > p->ns) {
-		p->cause = TL_CAUSE_QUOTA;
-	} else if (2 * h->fsync >= h->total && h->fsync > 0) {
-		p->cause = TL_CAUSE_LEADER_FSYNC;
-		p->culprit = h->culprit;
-	} else if (2 * h->append >= h->total && h->append > 0) {
-		p->cause = TL_CAUSE_APPEND_STALL;
-	} else if (h->total > 0) {
-		p->cause = TL_CAUSE_BROKER_SIDE;
-	}
-}
-
-/* The window or the socket was full: because of what? */
-static void inherit_from_peer(struct cut *c, struct tl_phase *p, const struct peer *peer)
-{
-	const struct bconn *bc = peer && peer->last ? peer->last->bconn : NULL;
-	const struct blame *best = NULL;
-	int64_t most = 0;
-	uint32_t n;
-
-	if (!p || !peer)
-		return;
-	if (bc) {
-		struct held h = held_of(c->j, bc, p->begin_ns, p->begin_ns + p->ns, NULL, 0);
-
-		if (2 * h.total >= p->ns || h.quota) {
-			inherit(p, &h);
-			return;
-		}
-	}
-	n = peer->nr_blames < JOIN_BLAMES ? peer->nr_blames : JOIN_BLAMES;
-	for (uint32_t i = 0; i < n; i++) {
-		const struct blame *b = &peer->blame[i];
-		int64_t in = overlap(b->begin, b->end, p->begin_ns, p->begin_ns + p->ns);
-
-		if (in > most && b->cause != TL_CAUSE_WINDOW) {
-			most = in;
-			best = b;
-		}
-	}
-	if (best && 2 * most >= p->ns) {
-		p->cause = best->cause;
-		p->culprit = best->culprit;
-	}
-}
-
-/* A connection was given up after waiting since then: what was the broker doing? */
-static void inherit_from_conn(struct cut *c, struct tl_phase *p, const struct conn *conn, int64_t from,
-			      int64_t to)
-{
-	struct held h;
-	struct tl_phase like = { .begin_ns = from, .ns = to - from };
-
-	if (!p || !conn || !conn->bconn || to <= from)
-		return;
-	h = held_of(c->j, conn->bconn, from, to, NULL, 0);
-	inherit(&like, &h);
-	if (like.cause == TL_CAUSE_UNKNOWN)
-		return;
-	p->cause = like.cause;
-	p->culprit = like.culprit;
-}
-
 /* ---- before and between attempts ---------------------------------------------------- */
 
 struct slice { enum tl_phase_name name; enum tl_cause cause; const struct conn *conn; int64_t since, until; bool found; };
@@ -266,7 +127,7 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 			p->cause = s.cause ? s.cause : TL_CAUSE_UNREACHABLE;
 			p->culprit = NULL;
 			if (s.conn)
-				inherit_from_conn(c, p, s.conn, s.since, s.conn->end_ns);
+				inherit_from_conn(c->j, p, s.conn, s.since, s.conn->end_ns);
 		}
 	}
 	for (uint32_t i = 0; peer && i < c->b->nr_phases; i++) {
@@ -274,7 +135,7 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 
 		if (p->cause == TL_CAUSE_UNKNOWN &&
 		    (p->name == TL_PHASE_WINDOW || p->name == TL_PHASE_BACKPRESSURE))
-			inherit_from_peer(c, p, peer);
+			inherit_from_peer(c->j, p, peer);
 	}
 }
 
@@ -405,7 +266,7 @@ static void attempt(struct cut *c, uint32_t i, int64_t limit)
 		c->limit = limit;
 	p = go_exact(c, TL_PHASE_SOCKET, a->write_end_ns);
 	if (p && p->ns > PHASE_SLACK)
-		inherit_from_peer(c, p, c->jb->peer);
+		inherit_from_peer(c->j, p, c->jb->peer);
 	if (a->read_ns)
 		until_read(c, a, st, a->read_ns);
 	else if (a->append_begin_ns || !a->response_read_ns)
@@ -503,7 +364,7 @@ static bool carried_before(struct cut *c, const struct jbatch *jb, int64_t until
 		if (!i)
 			before_send(c, a.write_begin_ns);
 		go_exact(c, TL_PHASE_SOCKET, at[i]->write_end_ns < end ? at[i]->write_end_ns : end);
-		inherit_from_conn(c, go_exact(c, TL_PHASE_BROKER_SIDE, end),
+		inherit_from_conn(c->j, go_exact(c, TL_PHASE_BROKER_SIDE, end),
 				  conn_find(c->j, jb->trail->index, at[i]->conn), at[i]->write_end_ns, end);
 		until_next(c, &a, next);
 	}

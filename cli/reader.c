@@ -7,19 +7,14 @@
  * over all chunks gives the order: a chunk that comes up is read and its events
  * are sorted, and it stays in memory until its last event has been handed out.
  */
-#include <dirent.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "reader.h"
+#include "reader_find.h"
 #include "say.h"
 #include "trail_open.h"
-
-#define FIND_DEPTH	3	/* directories below the one that was named */
 
 /* An event of an open chunk, by time. */
 struct item {
@@ -60,86 +55,6 @@ struct reader {
 };
 
 /* ---- which trails -------------------------------------------------------- */
-
-struct paths {
-	char	**path;
-	size_t	 nr;
-};
-
-static void add_path(struct paths *p, const char *path)
-{
-	char **more = realloc(p->path, (p->nr + 1) * sizeof(*more));
-
-	if (!more)
-		return;
-	p->path = more;
-	p->path[p->nr] = strdup(path);
-	if (p->path[p->nr])
-		p->nr++;
-}
-
-static bool is_dir(const char *path)
-{
-	struct stat st;
-
-	return !lstat(path, &st) && S_ISDIR(st.st_mode);
-}
-
-static int visible(const struct dirent *d)
-{
-	return d->d_name[0] != '.';
-}
-
-static int by_name(const struct dirent **a, const struct dirent **b)
-{
-	return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-/* The trail of a directory, then those of the directories inside it, by name. */
-static void find_in(struct paths *p, const char *dir, int depth)
-{
-	struct dirent **entry;
-	int nr;
-
-	if (trail_is_dir(dir))
-		add_path(p, dir);
-	if (!depth)
-		return;
-	nr = scandir(dir, &entry, visible, by_name);
-	for (int i = 0; i < nr; i++) {
-		char *child;
-
-		if (asprintf(&child, "%s/%s", dir, entry[i]->d_name) > 0) {
-			if (is_dir(child))
-				find_in(p, child, depth - 1);
-			free(child);
-		}
-		free(entry[i]);
-	}
-	if (nr >= 0)
-		free(entry);
-}
-
-/* What the user named.  What is no directory is a trail, or trail_open() says why not. */
-static void find(struct reader *r, struct paths *p, const char *path)
-{
-	size_t before = p->nr;
-	struct stat st;
-
-	if (stat(path, &st) || !S_ISDIR(st.st_mode)) {
-		add_path(p, path);
-		return;
-	}
-	find_in(p, path, FIND_DEPTH);
-	if (p->nr == before) {
-		r->nr_unread++;
-		if (access(path, R_OK | X_OK))
-			say("%s: %s", path, strerror(errno));
-		else
-			say("%s holds no trail (no file \"" AT_FILE_NAME "\" in it or in the "
-			    "directories inside it)", path);
-	}
-}
 
 /* The same trail may be named twice, or lie there as a copy. */
 static bool is_twin(const struct reader *r, const struct open_trail *t)
@@ -546,12 +461,10 @@ struct reader *reader_open(char *const paths[], int nr_paths)
 	}
 	allow_many_files();
 	for (int i = 0; i < nr_paths; i++)
-		find(r, &found, paths[i]);
-	for (size_t i = 0; i < found.nr; i++) {
+		r->nr_unread += !paths_find(&found, paths[i]);
+	for (size_t i = 0; i < found.nr; i++)
 		add_trail(r, found.path[i]);
-		free(found.path[i]);
-	}
-	free(found.path);
+	paths_free(&found);
 	if (!r->nr_trails)
 		goto fail;
 	set_axis(r);

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * join_append.c - the probe's appends: which file and place of which partition's
+ * log a batch went to, and which batch that was.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <acktrail/kafka.h>
+#include "join_int.h"
+
+static struct file *file_named(struct join *j, struct jtrail *t, const struct ev_file *e,
+			       const char *path, size_t len)
+{
+	struct key2 key = { t->index, e->file };
+	struct file *f;
+
+	HASH_FIND(hh, j->files, &key, sizeof(key), f);
+	if (!f) {
+		f = join_alloc(sizeof(*f));
+		f->key = key;
+		HASH_ADD(hh, j->files, key, sizeof(f->key), f);
+	}
+	f->topic = join_topic(j, t, e->topic);
+	f->partition = e->partition;
+	f->path = join_intern(j, path, len);
+	f->dev = e->dev;
+	f->ino = e->ino;
+	f->segment = e->segment;
+	f->role = e->role;
+	return f;
+}
+
+struct file *file_get(struct join *j, struct jtrail *t, uint32_t id)
+{
+	struct key2 key = { t->index, id };
+	const struct ev_file *e;
+	struct file *f = NULL;
+	const char *path;
+
+	if (!id)
+		return NULL;
+	HASH_FIND(hh, j->files, &key, sizeof(key), f);
+	if (f || !j->conf.file)
+		return f;
+	e = j->conf.file(t->t, id);
+	if (!e)
+		return NULL;
+	path = j->conf.file_path ? j->conf.file_path(t->t, id) : NULL;
+	return file_named(j, t, e, path, path ? strlen(path) : 0);
+}
+
+void file_event(struct join *j, struct jtrail *t, const struct event *ev)
+{
+	if (ev->file.file)
+		file_named(j, t, &ev->file, ev->tail, ev->tail_len);
+}
+
+static struct bthread *thread_get(struct join *j, struct jtrail *t, uint32_t tid)
+{
+	struct key2 key = { t->index, tid };
+	struct bthread *th;
+
+	HASH_FIND(hh, j->threads, &key, sizeof(key), th);
+	if (th)
+		return th;
+	th = join_alloc(sizeof(*th));
+	th->key = key;
+	HASH_ADD(hh, j->threads, key, sizeof(th->key), th);
+	return th;
+}
+
+/* How likely it is that this append is that attempt's: 0 not at all. */
+static int append_rank(const struct jbatch *jb, uint32_t i, const struct jtrail *t, int64_t begin)
+{
+	const struct link_state *st = &jb->state[i];
+	const struct tl_attempt *a = &jb->b.attempts[i];
+
+	if (st->appended || (a->answered && a->error_code))
+		return 0;
+	if (st->breq)
+		return st->breq->read_ns <= begin && st->breq->key.trail == t->index &&
+		       !(st->breq->answered_ns && st->breq->answered_ns < begin) ? 3 : 0;
+	return a->on_wire && a->write_begin_ns <= begin ? 2 : 1;
+}
+
+static struct jbatch *append_find(struct jbatch *head, const struct jtrail *t, int64_t begin,
+				  uint32_t *attempt)
+{
+	struct jbatch *jb, *best = NULL;
+	int rank = 0;
+
+	DL_FOREACH2(head, jb, id_next) {
+		bool has = false;
+
+		for (uint32_t i = 0; i < jb->b.nr_attempts; i++)
+			has |= jb->state[i].appended;
+		if (has)
+			continue;
+		for (uint32_t i = jb->b.nr_attempts; i-- > 0; ) {
+			int r = append_rank(jb, i, t, begin);
+
+			if (r > rank) {
+				rank = r;
+				best = jb;
+				*attempt = i;
+			}
+		}
+	}
+	return best;
+}
+
+static void append_take(struct join *j, struct jtrail *t, struct jbatch *jb, uint32_t n,
+			const struct event *ev, enum tl_join how)
+{
+	const struct ev_append *e = &ev->append;
+	struct tl_attempt *a = &jb->b.attempts[n];
+	struct file *f = file_get(j, t, e->file);
+	struct bthread *th = thread_get(j, t, ev->tid);
+	int64_t begin = event_axis(ev, e->begin_ns ? e->begin_ns : ev->ns);
+
+	jb->state[n].appended = true;
+	jb->b.broker_seen = true;
+	a->append_begin_ns = begin;
+	a->append_end_ns = event_axis(ev, ev->ns);
+	if (e->base_offset >= 0 && a->base_offset < 0)
+		a->base_offset = e->base_offset;
+	if (!jb->b.bytes)
+		jb->b.bytes = e->bytes;
+	if (a->broker < 0)
+		a->broker = t->broker;
+	/* The weaker of two ways says how sure it is. */
+	if (jb->b.client && (how < TL_JOIN_CRC || jb->b.join < how))
+		jb->b.join = how;
+	if (f && f->role != AT_ROLE_PASSING && !jb->file) {
+		jb->file = f;
+		DL_APPEND2(f->waiting, jb, file_prev, file_next);
+	}
+	if (!th->nr_links || th->begin_ns != begin) {
+		th->nr_links = 0;
+		th->begin_ns = begin;
+	}
+	th->end_ns = a->append_end_ns;
+	plog_append(j, t, jb, ev->tid, begin, a->append_end_ns);
+	th->topic = jb->topic;
+	th->partition = jb->b.partition;
+	link_add(&th->links, &th->nr_links, jb, n);
+}
+
+static struct jbatch *by_sequence(struct join *j, const struct ident *id, const struct ev_append *e,
+				  const struct jtrail *t, int64_t begin, uint32_t *attempt)
+{
+	struct sequence key = { id->topic, e->producer_id, e->partition, e->base_sequence,
+				(uint32_t)(uint16_t)e->epoch, e->count };
+	struct sequence_slot *s;
+	struct jbatch *jb;
+
+	if (e->producer_id < 0 || e->base_sequence < 0)
+		return NULL;
+	HASH_FIND(hh, j->sequences, &key, sizeof(key), s);
+	if (!s)
+		return NULL;
+	DL_FOREACH2(s->head, jb, seq_next)
+		for (uint32_t i = jb->b.nr_attempts; i-- > 0; )
+			if (append_rank(jb, i, t, begin)) {
+				*attempt = i;
+				return jb;
+			}
+	return NULL;
+}
+
+/* Another broker's copy of a batch that is known here. */
+static void replica_append(struct jbatch *head, struct jtrail *t, int64_t ns)
+{
+	struct jbatch *jb;
+
+	DL_FOREACH2(head, jb, id_next) {
+		bool has = jb->b.nr_replicas >= 4;
+
+		for (uint32_t i = 0; i < jb->b.nr_replicas; i++)
+			has |= jb->b.replicas[i].broker == t->broker;
+		if (has)
+			continue;
+		jb->b.replicas[jb->b.nr_replicas++] = (struct tl_replica){ t->broker, ns, 0 };
+		return;
+	}
+}
+
+void append_event(struct join *j, struct jtrail *t, const struct event *ev)
+{
+	const struct ev_append *e = &ev->append;
+	struct ident id = { join_topic(j, t, e->topic), e->first_ts_ms, e->partition,
+			    e->crc, e->count, 0 };
+	int64_t begin = event_axis(ev, e->begin_ns ? e->begin_ns : ev->ns);
+	struct jbatch *head = ident_find(j, &id), *jb;
+	struct place place = { id.topic, e->base_offset, e->partition, e->count };
+	struct place_slot *ps;
+	uint32_t n = 0;
+
+	if (e->ret <= 0)
+		return;
+	if (e->flags & AT_BATCH_FOLLOWER) {
+		replica_append(head, t, event_axis(ev, ev->ns));
+		return;
+	}
+	jb = append_find(head, t, begin, &n);
+	if (jb) {
+		append_take(j, t, jb, n, ev, TL_JOIN_CRC);
+		return;
+	}
+	jb = by_sequence(j, &id, e, t, begin, &n);
+	if (jb) {
+		append_take(j, t, jb, n, ev, TL_JOIN_SEQUENCE);
+		return;
+	}
+	HASH_FIND(hh, j->places, &place, sizeof(place), ps);
+	if (ps)
+		return;			/* told twice */
+	jb = broker_batch(j, t, &id);
+	jb->b.bytes = e->bytes;
+	jb->b.base_offset = e->base_offset;
+	jb->b.max_ts_ms = e->max_ts_ms;
+	jb->b.control = e->attributes & KAFKA_ATTR_CONTROL;
+	jb->b.producer.id = e->producer_id >= 0 ? e->producer_id : -1;
+	jb->b.producer.epoch = e->epoch;
+	jb->b.producer.base_sequence = e->base_sequence;
+	append_take(j, t, jb, jbatch_attempt(jb), ev, TL_JOIN_NONE);
+	if (e->base_offset >= 0) {
+		ps = jb->place = join_alloc(sizeof(*ps));
+		ps->key = place;
+		ps->batch = jb;
+		HASH_ADD(hh, j->places, key, sizeof(ps->key), ps);
+	}
+	broker_only_pend(j, jb, event_axis(ev, ev->ns));
+}
+
+/*
+ * The reply told where a batch went, and no append had its CRC: take the append at
+ * that very place, unless that is a batch of its own.
+ */
+void broker_adopt(struct join *j, struct jbatch *jb)
+{
+	const struct tl_attempt *mine = &jb->b.attempts[jb->b.counted];
+	struct place key = { jb->topic, mine->base_offset, jb->b.partition, jb->b.count };
+	struct tl_attempt *a, *from;
+	struct place_slot *ps;
+	struct jbatch *other;
+	struct bthread *th, *tmp;
+
+	HASH_FIND(hh, j->places, &key, sizeof(key), ps);
+	if (!ps || ps->batch->b.client || ps->batch == jb)
+		return;
+	other = ps->batch;
+	a = &jb->b.attempts[jb->b.counted];
+	from = &other->b.attempts[0];
+	a->append_begin_ns = from->append_begin_ns;
+	a->append_end_ns = from->append_end_ns;
+	a->sync_begin_ns = from->sync_begin_ns;
+	a->sync_end_ns = from->sync_end_ns;
+	a->index_end_ns = from->index_end_ns;
+	a->sync = from->sync;
+	a->index = from->index;
+	jb->state[jb->b.counted].appended = true;
+	jb->b.broker_seen = true;
+	jb->b.on_disk_ns = other->b.on_disk_ns;
+	jb->b.join = TL_JOIN_OFFSET;
+	if (other->file && !jb->file) {
+		jb->file = other->file;
+		DL_APPEND2(jb->file->waiting, jb, file_prev, file_next);
+	}
+	HASH_ITER(hh, j->threads, th, tmp)
+		for (uint32_t i = 0; i < th->nr_links; i++)
+			if (th->links[i].batch == other)
+				th->links[i] = (struct link){ jb, jb->b.counted };
+	/* Its request, if it had one, was told under another CRC: it goes with it. */
+	jbatch_drop(j, other);
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * join_batch.c - a batch and the tables that find it: by identity, by sequence, by
+ * the requests that carried it.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include "join_int.h"
+
+struct jbatch *jbatch_new(struct join *j, struct jtrail *t, struct topic *topic, int32_t partition)
+{
+	struct jbatch *jb = join_alloc(sizeof(*jb));
+
+	(void)j;
+	jb->trail = t;
+	jb->topic = topic;
+	jb->b.topic = topic ? topic->name : NULL;
+	jb->b.internal = topic && topic->internal;
+	jb->b.partition = partition;
+	jb->b.base_offset = -1;
+	jb->b.producer.id = -1;
+	jb->b.outcome = TL_OUTCOME_OPEN;
+	return jb;
+}
+
+struct jbatch *ident_find(struct join *j, const struct ident *id)
+{
+	struct ident_slot *s;
+
+	HASH_FIND(hh, j->idents, id, sizeof(*id), s);
+	return s ? s->head : NULL;
+}
+
+void jbatch_identify(struct join *j, struct jbatch *jb, const struct ident *id)
+{
+	struct ident_slot *s;
+
+	HASH_FIND(hh, j->idents, id, sizeof(*id), s);
+	if (!s) {
+		s = join_alloc(sizeof(*s));
+		s->key = *id;
+		HASH_ADD(hh, j->idents, key, sizeof(s->key), s);
+	}
+	jb->ident = *id;
+	jb->hashed = true;
+	if (s->head)
+		s->head->twin = jb->twin = true;
+	DL_APPEND2(s->head, jb, id_prev, id_next);
+}
+
+static struct sequence sequence_of(const struct jbatch *jb)
+{
+	return (struct sequence){ jb->topic, jb->b.producer.id, jb->b.partition,
+				  jb->b.producer.base_sequence,
+				  (uint32_t)(uint16_t)jb->b.producer.epoch, jb->b.count };
+}
+
+void jbatch_sequence(struct join *j, struct jbatch *jb)
+{
+	struct sequence key = sequence_of(jb);
+	struct sequence_slot *s;
+
+	if (jb->b.producer.id < 0 || jb->b.producer.base_sequence < 0)
+		return;
+	HASH_FIND(hh, j->sequences, &key, sizeof(key), s);
+	if (!s) {
+		s = join_alloc(sizeof(*s));
+		s->key = key;
+		HASH_ADD(hh, j->sequences, key, sizeof(key), s);
+	}
+	jb->in_seq = true;
+	DL_APPEND2(s->head, jb, seq_prev, seq_next);
+}
+
+void link_add(struct link **links, uint32_t *nr, struct jbatch *jb, uint32_t attempt)
+{
+	struct link *p = realloc(*links, (*nr + 1) * sizeof(*p));
+
+	if (!p)
+		join_no_memory();
+	p[(*nr)++] = (struct link){ jb, attempt };
+	*links = p;
+}
+
+uint32_t jbatch_attempt(struct jbatch *jb)
+{
+	uint32_t n = jb->b.nr_attempts++;
+	struct tl_attempt *a;
+
+	jb->b.attempts = realloc(jb->b.attempts, (n + 1) * sizeof(*jb->b.attempts));
+	jb->state = realloc(jb->state, (n + 1) * sizeof(*jb->state));
+	if (!jb->b.attempts || !jb->state)
+		join_no_memory();
+	a = &jb->b.attempts[n];
+	memset(a, 0, sizeof(*a));
+	memset(&jb->state[n], 0, sizeof(jb->state[n]));
+	a->n = n + 1;
+	a->broker = -1;
+	a->base_offset = -1;
+	return n;
+}
+
+static void links_forget(struct link *links, uint32_t nr, const struct jbatch *jb)
+{
+	for (uint32_t i = 0; i < nr; i++)
+		if (links[i].batch == jb)
+			links[i].batch = NULL;
+}
+
+/* Out of every table, and freed. */
+void jbatch_drop(struct join *j, struct jbatch *jb)
+{
+	struct bthread *th, *tmp;
+
+	if (jb->hashed) {
+		struct ident_slot *s;
+
+		HASH_FIND(hh, j->idents, &jb->ident, sizeof(jb->ident), s);
+		DL_DELETE2(s->head, jb, id_prev, id_next);
+		if (!s->head) {
+			HASH_DEL(j->idents, s);
+			free(s);
+		}
+	}
+	if (jb->in_seq) {
+		struct sequence key = sequence_of(jb);
+		struct sequence_slot *s;
+
+		HASH_FIND(hh, j->sequences, &key, sizeof(key), s);
+		DL_DELETE2(s->head, jb, seq_prev, seq_next);
+		if (!s->head) {
+			HASH_DEL(j->sequences, s);
+			free(s);
+		}
+	}
+	if (jb->place) {
+		HASH_DEL(j->places, jb->place);
+		free(jb->place);
+	}
+	while (jb->absorbed) {
+		struct jbatch *a = jb->absorbed;
+
+		DL_DELETE2(jb->absorbed, a, absorb_prev, absorb_next);
+		a->in_absorbed = false;
+		jbatch_drop(j, a);
+	}
+	if (jb->in_part)
+		DL_DELETE2(jb->part->open, jb, part_prev, part_next);
+	if (jb->in_uncalled)
+		DL_DELETE2(jb->part->uncalled, jb, call_prev, call_next);
+	if (jb->file)
+		DL_DELETE2(jb->file->waiting, jb, file_prev, file_next);
+	if (jb->pending) {
+		DL_DELETE2(j->pending, jb, pend_prev, pend_next);
+		j->nr_pending--;
+	}
+	if (jb->b.broker_seen)
+		HASH_ITER(hh, j->threads, th, tmp)
+			links_forget(th->links, th->nr_links, jb);
+	for (uint32_t i = 0; i < jb->b.nr_attempts; i++) {
+		struct link_state *st = &jb->state[i];
+
+		if (st->req) {
+			links_forget(st->req->links, st->req->nr_links, jb);
+			req_unlink(j, st->req);
+		}
+		if (st->breq) {
+			links_forget(st->breq->links, st->breq->nr_links, jb);
+			breq_unlink(j, st->breq);
+		}
+	}
+	free(jb->b.attempts);
+	free(jb->state);
+	free(jb->past);
+	free(jb);
+}

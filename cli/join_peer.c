@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * join_peer.c - a broker as one producer instance sees it: its connections, its state,
+ * how many requests are in flight to it.
+ */
+#include <string.h>
+#include "join_int.h"
+
+#define IDEMPOTENT_IN_FLIGHT	5	/* librdkafka lowers the limit to this */
+
+/* ---- intervals ------------------------------------------------------------- */
+
+void spans_add(struct spans *s, int64_t begin, int64_t end)
+{
+	uint32_t last = (s->nr - 1) % JOIN_SPANS;
+
+	if (end <= begin)
+		return;
+	/* A window that opens for an instant and fills again was never open. */
+	if (s->nr && begin - s->iv[last].end < JOIN_MS && begin >= s->iv[last].begin) {
+		if (end > s->iv[last].end)
+			s->iv[last].end = end;
+		return;
+	}
+	last = s->nr++ % JOIN_SPANS;
+	s->iv[last].begin = begin;
+	s->iv[last].end = end;
+	s->iv[last].cause = TL_CAUSE_UNKNOWN;
+	s->iv[last].conn = NULL;
+}
+
+void spans_open(struct spans *s, int64_t ns, enum tl_cause cause)
+{
+	if (s->open_since)
+		return;
+	s->open_since = ns;
+	s->open_cause = cause;
+	s->open_conn = NULL;
+}
+
+void spans_blame(struct spans *s, struct conn *c, int64_t since)
+{
+	s->open_conn = c;
+	s->open_conn_since = since;
+}
+
+void spans_close(struct spans *s, int64_t ns)
+{
+	if (!s->open_since)
+		return;
+	spans_add(s, s->open_since, ns);
+	if (s->nr && s->iv[(s->nr - 1) % JOIN_SPANS].cause == TL_CAUSE_UNKNOWN) {
+		s->iv[(s->nr - 1) % JOIN_SPANS].cause = s->open_cause;
+		s->iv[(s->nr - 1) % JOIN_SPANS].conn = s->open_conn;
+		s->iv[(s->nr - 1) % JOIN_SPANS].since = s->open_conn_since;
+	}
+	s->open_since = 0;
+}
+
+/* ---- brokers, as an instance sees them -------------------------------------- */
+
+static struct peer *peer_get(struct join *j, struct key3 key)
+{
+	struct peer *p;
+
+	HASH_FIND(hh, j->peers, &key, sizeof(key), p);
+	if (p)
+		return p;
+	p = join_alloc(sizeof(*p));
+	p->key = key;
+	HASH_ADD(hh, j->peers, key, sizeof(p->key), p);
+	return p;
+}
+
+struct peer *peer_find(struct join *j, uint32_t trail, uint32_t inst, int32_t broker)
+{
+	struct key3 key = { trail, inst, (uint32_t)broker };
+	struct peer *p = NULL;
+
+	if (broker >= 0)
+		HASH_FIND(hh, j->peers, &key, sizeof(key), p);
+	return p;
+}
+
+static struct key3 peer_key(const struct conn *c)
+{
+	uint64_t h = c->peer_hi * 31 + c->peer_lo * 0x9e3779b97f4a7c15u + c->peer_port;
+
+	if (c->broker >= 0)
+		return (struct key3){ c->key.trail, c->inst, (uint32_t)c->broker };
+	return (struct key3){ c->key.trail, c->inst, (uint32_t)(h >> 32) | 0x80000000u };
+}
+
+static uint32_t in_flight_limit(struct join *j, const struct conn *c)
+{
+	const struct inst *in = inst_find(j, c->key.trail, c->inst);
+
+	if (!in)
+		return 0;
+	if (in->conf.flags & AT_INST_IDEMPOTENT &&
+	    (!in->conf.max_in_flight || in->conf.max_in_flight > IDEMPOTENT_IN_FLIGHT))
+		return IDEMPOTENT_IN_FLIGHT;
+	return in->conf.max_in_flight;
+}
+
+void peer_fly(struct join *j, struct req *r)
+{
+	struct conn *c = r->conn;
+	uint32_t limit = in_flight_limit(j, c);
+
+	r->flying = true;
+	if (++c->peer->in_flight >= limit && limit)
+		spans_open(&c->peer->full, r->end_ns, TL_CAUSE_UNKNOWN);
+}
+
+void peer_land(struct join *j, struct req *r, int64_t ns)
+{
+	struct conn *c = r->conn;
+
+	if (!r->flying)
+		return;
+	r->flying = false;
+	if (--c->peer->in_flight < in_flight_limit(j, c))
+		spans_close(&c->peer->full, ns);
+}
+
+/* ---- connections ----------------------------------------------------------- */
+
+static void conn_leave(struct join *j, struct conn *c, int64_t ns, bool closed)
+{
+	struct peer *p = c->peer;
+
+	if (!p)
+		return;
+	if (p->up && --p->up == 0 && closed && !p->states) {
+		spans_open(&p->down, ns, p->lost_cause);
+		spans_blame(&p->down, p->lost_conn, p->lost_since);
+	}
+	for (struct req *r = c->reqs; r; r = r->next)
+		if (r->flying && closed)
+			peer_land(j, r, ns);
+		else if (r->flying)
+			p->in_flight--;
+}
+
+static void conn_enter(struct join *j, struct conn *c)
+{
+	struct peer *p = peer_get(j, peer_key(c));
+	const struct inst *in = inst_find(j, c->key.trail, c->inst);
+	int64_t since = in && in->begin_ns ? in->begin_ns : c->connect_ns;
+
+	if (!p->ever_up && !p->states) {
+		p->down.open_since = 0;
+		if (since)
+			spans_open(&p->down, since, TL_CAUSE_COLD_START);
+	}
+	p->ever_up = true;
+	p->up++;
+	p->last = c;
+	if (c->ready_ns && !p->states)
+		spans_close(&p->down, c->ready_ns);
+	c->peer = p;
+	for (struct req *r = c->reqs; r; r = r->next)
+		p->in_flight += r->flying;
+}
+
+struct conn *conn_find(struct join *j, uint32_t trail, uint32_t id)
+{
+	struct key2 key = { trail, id };
+	struct conn *c;
+
+	HASH_FIND(hh, j->conns, &key, sizeof(key), c);
+	return c;
+}
+
+struct conn *conn_get(struct join *j, struct jtrail *t, uint32_t id)
+{
+	struct key2 key = { t->index, id };
+	struct conn *c = conn_find(j, t->index, id);
+
+	if (c)
+		return c;
+	c = join_alloc(sizeof(*c));
+	c->key = key;
+	c->trail = t;
+	c->broker = -1;
+	HASH_ADD(hh, j->conns, key, sizeof(c->key), c);
+	conn_enter(j, c);
+	return c;
+}
+
+/* Whose connection it is may be told late, by the library's own callback. */
+void conn_bind(struct join *j, struct conn *c, uint32_t inst, int32_t broker)
+{
+	bool same = (!inst || inst == c->inst) && (broker < 0 || broker == c->broker);
+	struct peer *old = c->peer;
+
+	if (same || c->end_ns)
+		return;
+	conn_leave(j, c, 0, false);
+	if (old && old->last == c)
+		old->last = NULL;
+	if (inst)
+		c->inst = inst;
+	if (broker >= 0)
+		c->broker = broker;
+	conn_enter(j, c);
+	for (struct req *r = c->reqs; r; r = r->next)
+		for (uint32_t i = 0; i < r->nr_links; i++)
+			if (r->links[i].batch) {
+				struct jbatch *jb = r->links[i].batch;
+
+				jb->b.attempts[r->links[i].attempt].broker = c->broker;
+				jb->peer = jb->part->peer = c->peer;
+				if (!jb->inst_id)
+					jb->inst_id = c->inst;
+				jb->inst = inst_find(j, c->key.trail, jb->inst_id);
+			}
+}
+
+void conn_event(struct join *j, struct jtrail *t, const struct event *ev)
+{
+	const struct ev_conn *e = &ev->conn;
+	struct conn *c = conn_get(j, t, e->conn);
+
+	if (!c->told) {
+		c->told = true;
+		c->connect_ns = event_axis(ev, e->connect_ns);
+		c->ready_ns = event_axis(ev, ev->ns);
+		c->peer_hi = e->peer_hi;
+		c->peer_lo = e->peer_lo;
+		c->peer_port = e->peer_port;
+		c->local_hi = e->local_hi;
+		c->local_lo = e->local_lo;
+		c->local_port = e->local_port;
+		c->flags = e->flags;
+		/* The place kept while nothing was known of it gives way. */
+		conn_leave(j, c, 0, false);
+		if (c->peer && c->peer->last == c)
+			c->peer->last = NULL;
+		if (e->inst)
+			c->inst = e->inst;
+		if (e->broker >= 0)
+			c->broker = e->broker;
+		conn_enter(j, c);
+		return;
+	}
+	c->flags |= e->flags;
+	conn_bind(j, c, e->inst, e->broker);
+}
+
+/*
+ * A client that closes while requests wait gave up on the broker's answers: what is
+ * down from here on is down because of what held those.
+ */
+static void conn_lost(struct conn *c, uint32_t how, int64_t ns)
+{
+	struct peer *p = c->peer;
+	int64_t since = 0;
+
+	p->lost_ns = ns;
+	p->lost_cause = TL_CAUSE_UNREACHABLE;
+	p->lost_conn = NULL;
+	for (struct req *r = c->reqs; r; r = r->next)
+		if (r->flying && !r->over && (!since || r->end_ns < since))
+			since = r->end_ns;
+	if (!since || how != AT_END_CLOSED || ns - since < 100 * JOIN_MS)
+		return;
+	p->lost_cause = TL_CAUSE_BROKER_SIDE;
+	p->lost_conn = c;
+	p->lost_since = since;
+}
+
+void conn_end(struct join *j, struct jtrail *t, const struct event *ev)
+{
+	struct conn *c = conn_get(j, t, ev->conn_end.conn);
+	int64_t ns = event_axis(ev, ev->ns);
+	struct req *r, *tmp;
+
+	/* Given up on, not closed: what comes later is not seen, nothing ended. */
+	if (c->end_ns || ev->conn_end.how == AT_END_NOT_KAFKA ||
+	    ev->conn_end.how == AT_END_PARSER_OFF || ev->conn_end.how == AT_END_TLS)
+		return;
+	conn_lost(c, ev->conn_end.how, ns);
+	conn_leave(j, c, ns, true);
+	c->end_ns = ns;
+	DL_FOREACH_SAFE(c->reqs, r, tmp) {
+		if (r->over)
+			continue;
+		for (uint32_t i = 0; i < r->nr_links; i++) {
+			struct link *l = &r->links[i];
+			struct tl_attempt *a = l->batch ? &l->batch->b.attempts[l->attempt] : NULL;
+
+			if (a && !a->answered && !a->ended_ns)
+				a->ended_ns = ns;
+		}
+		req_over(j, r);
+	}
+}
+
+/* "host:port/STATE", as librdkafka names its states. */
+static bool state_is(const struct event *ev, const char *const names[])
+{
+	const char *slash = memrchr(ev->tail, '/', ev->tail_len);
+	size_t n;
+
+	if (!slash)
+		return false;
+	n = ev->tail_len - (size_t)(++slash - ev->tail);
+	for (; *names; names++)
+		if (strlen(*names) == n && !memcmp(*names, slash, n))
+			return true;
+	return false;
+}
+
+void broker_state(struct join *j, struct jtrail *t, const struct event *ev)
+{
+	static const char *const up[] = { "UP", "UPDATE", NULL };
+	static const char *const shaking[] = { "APIVERSION_QUERY", "SSL_HANDSHAKE", "AUTH_HANDSHAKE",
+					       "AUTH_REQ", "AUTH_LEGACY", "REAUTH", NULL };
+	struct key3 key = { t->index, ev->broker_state.inst, (uint32_t)ev->broker_state.broker };
+	const struct inst *in = inst_find(j, t->index, ev->broker_state.inst);
+	int64_t ns = event_axis(ev, ev->ns);
+	struct peer *p;
+
+	if (ev->broker_state.broker < 0 || !ev->tail_len)
+		return;
+	p = peer_get(j, key);
+	if (!p->states) {
+		p->states = true;
+		spans_open(&p->down, in ? in->begin_ns : ns, TL_CAUSE_COLD_START);
+	}
+	if (state_is(ev, up)) {
+		spans_close(&p->down, ns);
+		spans_close(&p->shaking, ns);
+	} else if (state_is(ev, shaking)) {
+		spans_close(&p->down, ns);
+		spans_open(&p->shaking, ns, TL_CAUSE_BROKER_SIDE);
+	} else {
+		bool lost = ns - p->lost_ns < 10000 * JOIN_MS;
+
+		spans_close(&p->shaking, ns);
+		if (!p->down.open_since) {
+			spans_open(&p->down, ns, lost ? p->lost_cause : TL_CAUSE_UNREACHABLE);
+			if (lost)
+				spans_blame(&p->down, p->lost_conn, p->lost_since);
+		}
+	}
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * join_sync.c - the probe's syncs: on whose way each was, and who held a
+ * partition's log meanwhile.
+ */
+#include <stdlib.h>
+#include "join_int.h"
+
+/* ---- a partition's log, one append at a time ------------------------------------- */
+
+#define HANDOVER	(5 * JOIN_MS)	/* from the end of one append to the next one's begin */
+
+static struct plog *plog_get(struct join *j, const struct jtrail *t, struct topic *topic,
+			     int32_t partition, bool make)
+{
+	struct part_key key = { topic, t->index, partition };
+	struct plog *p;
+
+	HASH_FIND(hh, j->plogs, &key, sizeof(key), p);
+	if (p || !make)
+		return p;
+	p = join_alloc(sizeof(*p));
+	p->key = key;
+	HASH_ADD(hh, j->plogs, key, sizeof(p->key), p);
+	return p;
+}
+
+void plog_append(struct join *j, const struct jtrail *t, const struct jbatch *jb, uint32_t tid,
+		 int64_t begin, int64_t end)
+{
+	struct plog *p = plog_get(j, t, jb->topic, jb->b.partition, true);
+
+	p->ring[p->nr++ % JOIN_HOLDS] = (struct hold){ begin, end, 0, tid, NULL };
+}
+
+static void plog_sync(struct join *j, const struct jtrail *t, const struct bthread *th, uint32_t tid,
+		      int64_t begin, int64_t end, const struct tl_parts *parts)
+{
+	struct plog *p = plog_get(j, t, th->topic, th->partition, false);
+	struct hold *h;
+
+	if (!p || !p->nr)
+		return;
+	h = &p->ring[(p->nr - 1) % JOIN_HOLDS];
+	if (h->tid != tid || end < h->end)
+		return;
+	h->end = end;
+	h->fsync += end - begin;
+	if (!h->culprit)
+		h->culprit = parts_culprit(j, parts);
+}
+
+/*
+ * A request that waits to append to a partition whose log others hold, one after the
+ * other, until the moment it gets it, waits for them.  Nothing less will do: most of
+ * the time must be theirs, and the last one must have handed over.
+ */
+int64_t plog_held(struct join *j, const struct jbatch *jb, const struct jtrail *t, int64_t from, int64_t to,
+		  bool handed_over, const char **culprit)
+{
+	const struct plog *p = jb->topic ? plog_get(j, t, jb->topic, jb->b.partition, false) : NULL;
+	int64_t held = 0, fsync = 0, last = 0;
+	uint32_t n;
+
+	if (!p || to - from < JOIN_MS)
+		return 0;
+	n = p->nr < JOIN_HOLDS ? p->nr : JOIN_HOLDS;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct hold *h = &p->ring[(p->nr - 1 - i) % JOIN_HOLDS];
+		int64_t b = h->begin > from ? h->begin : from, e = h->end < to ? h->end : to;
+
+		if (h->end <= from)
+			break;
+		if (e <= b)
+			continue;
+		held += e - b;
+		fsync += h->end > h->begin ? (int64_t)((double)h->fsync * (double)(e - b) /
+						       (double)(h->end - h->begin)) : 0;
+		if (h->end > last)
+			last = h->end;
+		if (culprit && !*culprit)
+			*culprit = h->culprit;
+	}
+	if (held * 5 < (to - from) * 4 || (handed_over && to - last > HANDOVER))
+		return 0;
+	return fsync;
+}
+
+/* ---- syncs ------------------------------------------------------------------------ */
+
+static bool makes_durable(const struct event *ev, const struct file *f)
+{
+	uint32_t call = ev->sync.call;
+
+	return f && f->role == AT_ROLE_SEGMENT && ev->sync.ret >= 0 &&
+	       call != AT_CALL_MSYNC && call != AT_CALL_SYNC_FILE_RANGE;
+}
+
+/* Is this sync on the way of what its thread appended last? */
+static bool on_the_way(const struct bthread *th, const struct file *f, int64_t begin)
+{
+	bool mine = false;
+
+	if (!th || !th->nr_links || !f || begin < th->end_ns || f->topic != th->topic ||
+	    f->partition != th->partition)
+		return false;
+	for (uint32_t i = 0; i < th->nr_links; i++) {
+		const struct jbatch *jb = th->links[i].batch;
+		const struct breq *r = jb ? jb->state[th->links[i].attempt].breq : NULL;
+
+		if (jb && !(r && r->answered_ns && r->written_ns <= begin))
+			mine = true;
+	}
+	return mine;
+}
+
+void sync_event(struct join *j, struct jtrail *t, const struct event *ev)
+{
+	struct key2 key = { t->index, ev->tid };
+	struct file *f = file_get(j, t, ev->sync.file);
+	int64_t begin = event_axis(ev, ev->sync.begin_ns), end = event_axis(ev, ev->ns);
+	struct jbatch *jb, *tmp;
+	struct tl_parts parts;
+	struct bthread *th;
+	bool path;
+
+	parts_of_sync(j, t, ev, &parts);
+	HASH_FIND(hh, j->threads, &key, sizeof(key), th);
+	path = on_the_way(th, f, begin);
+	if (path)
+		plog_sync(j, t, th, ev->tid, begin, end, &parts);
+	for (uint32_t i = 0; path && i < th->nr_links; i++) {
+		struct tl_attempt *a;
+
+		if (!th->links[i].batch)
+			continue;
+		a = &th->links[i].batch->b.attempts[th->links[i].attempt];
+		if (f->role == AT_ROLE_SEGMENT && !a->index.ns) {
+			if (!a->sync_begin_ns)
+				a->sync_begin_ns = begin;
+			a->sync_end_ns = end;
+			parts_add(&a->sync, &parts);
+		} else {
+			a->index_end_ns = end;
+			parts_add(&a->index, &parts);
+		}
+	}
+	if (th && th->nr_links && !path)
+		th->nr_links = 0;	/* it went on to something else */
+	if (makes_durable(ev, f))
+		DL_FOREACH_SAFE2(f->waiting, jb, tmp, file_next) {
+			int64_t appended = 0;
+
+			for (uint32_t i = 0; i < jb->b.nr_attempts; i++)
+				if (jb->state[i].appended)
+					appended = jb->b.attempts[i].append_end_ns;
+			if (appended > begin)
+				continue;
+			jb->b.on_disk_ns = end;
+			DL_DELETE2(f->waiting, jb, file_prev, file_next);
+			jb->file = NULL;
+		}
+	if (j->conf.sync) {
+		struct tl_sync s = {
+			.host = t->host, .path = f ? f->path : NULL,
+			.topic = f && f->topic ? f->topic->name : NULL,
+			.partition = f ? f->partition : -1, .role = f ? f->role : AT_ROLE_OTHER,
+			.call = ev->sync.call, .tid = ev->tid, .begin_ns = begin, .end_ns = end,
+			.ret = ev->sync.ret, .parts = parts, .on_path = path,
+		};
+
+		j->conf.sync(j->conf.arg, &s);
+	}
+}

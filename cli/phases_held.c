@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * phases_held.c - who held a connection: a batch that waits behind others inherits
+ * what held those.
+ */
+#include "join_int.h"
+#include "phases.h"
+
+static int64_t overlap(int64_t a, int64_t b, int64_t x, int64_t y)
+{
+	int64_t lo = a > x ? a : x, hi = b < y ? b : y;
+
+	return hi > lo ? hi - lo : 0;
+}
+
+static void held_add(struct held *h, const struct busy *b, int64_t from, int64_t to)
+{
+	int64_t end = b->answered ? b->answered : to, in = overlap(b->read, end, from, to);
+	int64_t life = end - b->read;
+	double part = life > 0 ? (double)in / (double)life : 0;
+
+	if (b->answered && b->throttle)
+		h->quota += overlap(b->answered, b->answered + b->throttle, from, to);
+	if (!in)
+		return;
+	if (!h->first || b->read < h->first)
+		h->first = b->read;
+	if (end > h->last)
+		h->last = end;
+	h->total += in;
+	h->fsync += (int64_t)(part * (double)b->fsync);
+	h->append += (int64_t)(part * (double)b->append);
+	if (b->culprit && b->fsync > h->worst) {
+		h->worst = b->fsync;
+		h->culprit = b->culprit;
+	}
+}
+
+/* What the broker did on that connection from..to, but for the request `own`. */
+struct held held_of(struct join *j, const struct bconn *c, int64_t from, int64_t to,
+		    const struct breq *own, int64_t shift)
+{
+	struct held h = { 0 };
+	uint32_t n = c->nr_busy < JOIN_BUSY ? c->nr_busy : JOIN_BUSY;
+	const struct breq *r;
+
+	from += shift;
+	to += shift;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct busy *b = &c->ring[(c->nr_busy - 1 - i) % JOIN_BUSY];
+
+		if (b->answered + b->throttle < from)
+			break;
+		if (own && b->read >= own->read_ns)
+			continue;
+		if (b->read < to)
+			held_add(&h, b, from, to);
+	}
+	DL_FOREACH(c->open, r)
+		if (r != own && r->read_ns < to && (!own || r->read_ns < own->read_ns)) {
+			struct busy b = busy_of(j, r);
+
+			for (uint32_t i = 0; i < r->nr_links && !b.culprit; i++)
+				if (r->links[i].batch)
+					b.culprit = parts_culprit(j, &r->links[i].batch->b
+						.attempts[r->links[i].attempt].sync);
+			held_add(&h, &b, from, to);
+		}
+	if (h.first) {
+		h.first -= shift;
+		h.last -= shift;
+	}
+	return h;
+}
+
+/* A batch inherits what held those before it: a cause only when most of it is known. */
+void inherit(struct tl_phase *p, const struct held *h)
+{
+	if (!p)
+		return;
+	if (h->quota > h->total && 2 * h->quota > p->ns) {
+		p->cause = TL_CAUSE_QUOTA;
+	} else if (2 * h->fsync >= h->total && h->fsync > 0) {
+		p->cause = TL_CAUSE_LEADER_FSYNC;
+		p->culprit = h->culprit;
+	} else if (2 * h->append >= h->total && h->append > 0) {
+		p->cause = TL_CAUSE_APPEND_STALL;
+	} else if (h->total > 0) {
+		p->cause = TL_CAUSE_BROKER_SIDE;
+	}
+}
+
+/* The window or the socket was full: because of what? */
+void inherit_from_peer(struct join *j, struct tl_phase *p, const struct peer *peer)
+{
+	const struct bconn *bc = peer && peer->last ? peer->last->bconn : NULL;
+	const struct blame *best = NULL;
+	int64_t most = 0;
+	uint32_t n;
+
+	if (!p || !peer)
+		return;
+	if (bc) {
+		struct held h = held_of(j, bc, p->begin_ns, p->begin_ns + p->ns, NULL, 0);
+
+		if (2 * h.total >= p->ns || h.quota) {
+			inherit(p, &h);
+			return;
+		}
+	}
+	n = peer->nr_blames < JOIN_BLAMES ? peer->nr_blames : JOIN_BLAMES;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct blame *b = &peer->blame[i];
+		int64_t in = overlap(b->begin, b->end, p->begin_ns, p->begin_ns + p->ns);
+
+		if (in > most && b->cause != TL_CAUSE_WINDOW) {
+			most = in;
+			best = b;
+		}
+	}
+	if (best && 2 * most >= p->ns) {
+		p->cause = best->cause;
+		p->culprit = best->culprit;
+	}
+}
+
+/* A connection was given up after waiting since then: what was the broker doing? */
+void inherit_from_conn(struct join *j, struct tl_phase *p, const struct conn *conn, int64_t from,
+		       int64_t to)
+{
+	struct held h;
+	struct tl_phase like = { .begin_ns = from, .ns = to - from };
+
+	if (!p || !conn || !conn->bconn || to <= from)
+		return;
+	h = held_of(j, conn->bconn, from, to, NULL, 0);
+	inherit(&like, &h);
+	if (like.cause == TL_CAUSE_UNKNOWN)
+		return;
+	p->cause = like.cause;
+	p->culprit = like.culprit;
+}

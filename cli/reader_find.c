@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "reader_find.h"
+#include "say.h"
+#include "trail_open.h"
+
+#define FIND_DEPTH	3	/* directories below the one that was named */
+
+static void add_path(struct paths *p, const char *path)
+{
+	char **more = realloc(p->path, (p->nr + 1) * sizeof(*more));
+
+	if (!more)
+		return;
+	p->path = more;
+	p->path[p->nr] = strdup(path);
+	if (p->path[p->nr])
+		p->nr++;
+}
+
+static bool is_dir(const char *path)
+{
+	struct stat st;
+
+	return !lstat(path, &st) && S_ISDIR(st.st_mode);
+}
+
+static int visible(const struct dirent *d)
+{
+	return d->d_name[0] != '.';
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+/* The trail of a directory, then those of the directories inside it, by name. */
+static void find_in(struct paths *p, const char *dir, int depth)
+{
+	struct dirent **entry;
+	int nr;
+
+	if (trail_is_dir(dir))
+		add_path(p, dir);
+	if (!depth)
+		return;
+	nr = scandir(dir, &entry, visible, by_name);
+	for (int i = 0; i < nr; i++) {
+		char *child;
+
+		if (asprintf(&child, "%s/%s", dir, entry[i]->d_name) > 0) {
+			if (is_dir(child))
+				find_in(p, child, depth - 1);
+			free(child);
+		}
+		free(entry[i]);
+	}
+	if (nr >= 0)
+		free(entry);
+}
+
+/* What the user named.  What is no directory is a trail, or trail_open() says why not. */
+bool paths_find(struct paths *p, const char *path)
+{
+	size_t before = p->nr;
+	struct stat st;
+
+	if (stat(path, &st) || !S_ISDIR(st.st_mode)) {
+		add_path(p, path);
+		return true;
+	}
+	find_in(p, path, FIND_DEPTH);
+	if (p->nr > before)
+		return true;
+	if (access(path, R_OK | X_OK))
+		say("%s: %s", path, strerror(errno));
+	else
+		say("%s holds no trail (no file \"" AT_FILE_NAME "\" in it or in the "
+		    "directories inside it)", path);
+	return false;
+}
+
+void paths_free(struct paths *p)
+{
+	for (size_t i = 0; i < p->nr; i++)
+		free(p->path[i]);
+	free(p->path);
+}
