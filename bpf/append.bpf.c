@@ -3,8 +3,13 @@
  * append: each record batch that is written to a segment, with its header and
  * how long the call took.  The header is read when the call returns: its page was
  * copied from a moment ago, so it is resident, and a call that fails says so.
+ *
+ * Responses leave by the same calls; one program for both, see request.bpf.c.
  */
 #include "maps.bpf.h"
+
+extern int answer_enter(__u32 fd, __u64 file, __u64 buf, __u32 nr_iov);
+extern int answer_exit(__s64 ret);
 
 #define MAX_IOV		8
 #define MAX_BATCH	(1u << 30)
@@ -34,8 +39,11 @@ static __always_inline int write_enter(__u32 fd, __u64 buf, __u32 nr_iov, __u64 
 	if (!is_target())
 		return 0;
 	file = file_of_fd(fd);
-	if (!file || !(file_flags(file, &state.file) & FILE_SEGMENT))
+	if (!file)
 		return 0;
+	if (!(file_flags(file, &state.file) & FILE_SEGMENT))
+		return with_requests && pos == POS_OF_FILE ?
+		       answer_enter(fd, (__u64)file, buf, nr_iov) : 0;
 	if (pos == POS_OF_FILE)
 		bpf_core_read(&pos, sizeof(pos), &file->f_pos);
 	state.pos = pos;
@@ -70,10 +78,13 @@ static __noinline __u64 piece(struct write_state *state, __u64 off)
 static __always_inline int write_exit(__s64 ret)
 {
 	__u64 id = bpf_get_current_pid_tgid(), now, off = 0;
-	struct write_state *state = bpf_map_lookup_elem(&writes, &id), s;
+	struct write_state *state, s;
 
-	if (!state)
+	if (!is_target())
 		return 0;
+	state = bpf_map_lookup_elem(&writes, &id);
+	if (!state)
+		return with_requests ? answer_exit(ret) : 0;
 	now = bpf_ktime_get_ns();
 	s = *state;
 	bpf_map_delete_elem(&writes, &id);
@@ -167,5 +178,6 @@ int append_exit_pwritev(struct sys_exit *ctx)
 	return write_exit(ctx->ret);
 }
 
-const volatile __u32 filter_topics = 0;
+const volatile __u32 filter_topics = 0, with_requests = 0;
+__u32 targets[REC_TARGETS];
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";

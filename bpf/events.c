@@ -428,7 +428,7 @@ void events_end(struct probe *p, uint64_t now, const uint64_t *counts, int statu
 		{ COUNT_WRITE_ODD, AT_NOTE_OTHER, "writes to segments that do not begin with a batch" },
 		{ COUNT_REQUEST_ODD, AT_NOTE_PARSER_OFF, "Produce requests that could not be parsed to their end" },
 		{ COUNT_CONN_ODD, AT_NOTE_PARSER_OFF, "connections that do not carry Kafka's plain framing" },
-		{ COUNT_BLOCK_STALE, AT_NOTE_OTHER, "block requests used again without having completed" },
+		{ COUNT_BLOCK_STALE, AT_NOTE_OTHER, "block requests whose completion no program saw (the kernel did not run it); left out" },
 		{ COUNT_TABLE_FULL, AT_NOTE_LEFT_OUT, "calls left out: a table in the kernel was full" },
 	};
 	struct ev_end *ev;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -20,6 +21,8 @@
 struct load {
 	struct probe_bpf *skel;
 	struct ring_buffer *ring;
+	const uint64_t *counts;		/* COUNT_NR of them, the kernel's own memory */
+	uint64_t watched;		/* hash of what load_watch() last told */
 	struct btf *btf, *modules[8];
 	unsigned nr_modules;
 	bool out[64];			/* by index in pieces[] */
@@ -36,18 +39,14 @@ static const struct piece {
 	{ "request_exit_read", "syscalls/sys_exit_read", AT_COVER_REQUEST, true },
 	{ "request_enter_recvfrom", "syscalls/sys_enter_recvfrom", AT_COVER_REQUEST, false },
 	{ "request_exit_recvfrom", "syscalls/sys_exit_recvfrom", AT_COVER_REQUEST, false },
-	{ "request_enter_write", "syscalls/sys_enter_write", AT_COVER_REQUEST, true },
-	{ "request_exit_write", "syscalls/sys_exit_write", AT_COVER_REQUEST, true },
-	{ "request_enter_writev", "syscalls/sys_enter_writev", AT_COVER_REQUEST, true },
-	{ "request_exit_writev", "syscalls/sys_exit_writev", AT_COVER_REQUEST, true },
 	{ "request_enter_sendfile", "syscalls/sys_enter_sendfile64", AT_COVER_REQUEST, false },
 	{ "request_exit_sendfile", "syscalls/sys_exit_sendfile64", AT_COVER_REQUEST, false },
 	{ "request_enter_close", "syscalls/sys_enter_close", AT_COVER_REQUEST, true },
 	{ "request_tcp_probe", "btf:tcp_probe", AT_COVER_ARRIVAL, true },
 	{ "append_enter_write", "syscalls/sys_enter_write", AT_COVER_APPEND, true },
 	{ "append_exit_write", "syscalls/sys_exit_write", AT_COVER_APPEND, true },
-	{ "append_enter_writev", "syscalls/sys_enter_writev", AT_COVER_APPEND, false },
-	{ "append_exit_writev", "syscalls/sys_exit_writev", AT_COVER_APPEND, false },
+	{ "append_enter_writev", "syscalls/sys_enter_writev", AT_COVER_APPEND, true },
+	{ "append_exit_writev", "syscalls/sys_exit_writev", AT_COVER_APPEND, true },
 	{ "append_enter_pwrite64", "syscalls/sys_enter_pwrite64", AT_COVER_APPEND, false },
 	{ "append_exit_pwrite64", "syscalls/sys_exit_pwrite64", AT_COVER_APPEND, false },
 	{ "append_enter_pwritev", "syscalls/sys_enter_pwritev", AT_COVER_APPEND, false },
@@ -230,6 +229,7 @@ static int open_skeleton(struct probe *p)
 	if (!l->skel)
 		return -errno;
 	l->skel->rodata->filter_topics = p->opt.nr_topics > 0;
+	l->skel->rodata->with_requests = p->cover[AT_COVER_REQUEST].on > 0;
 	l->skel->rodata->rq_args_lead = btf_args(l, "block_rq_issue") == 2;
 	l->skel->rodata->bio_args_lead = btf_args(l, "block_bio_queue") == 2;
 	bpf_map__set_max_entries(l->skel->maps.ring, p->opt.ring_mb << 20);
@@ -306,24 +306,39 @@ fail:
 	return -1;
 }
 
+static uint64_t mix(uint64_t hash, uint64_t value)
+{
+	return (hash ^ value) * 0x9e3779b97f4a7c15u;
+}
+
+/* What is watched changes seldom, and to tell it has its price, see "counts" in maps.bpf.h. */
+static bool watch_changed(struct probe *p)
+{
+	uint64_t h = 1;
+
+	for (unsigned i = 0; i < p->nr_targets; i++) {
+		h = mix(mix(h, (uint64_t)p->targets[i].pid), p->targets[i].gone);
+		for (unsigned j = 0; j < p->targets[i].nr_ports; j++)
+			h = mix(h, p->targets[i].ports[j]);
+	}
+	for (unsigned i = 0; i < p->nr_dirs; i++)
+		h = mix(mix(h, p->dirs[i].ino), p->dirs[i].dev);
+	for (unsigned i = 0; i < p->nr_devices; i++)
+		h = mix(h, p->devices[i].dev);
+	if (h == p->load->watched)
+		return false;
+	p->load->watched = h;
+	return true;
+}
+
 void load_watch(struct probe *p)
 {
 	struct probe_bpf *skel = p->load->skel;
-	uint32_t one = 1;
+	uint32_t one = 1, pids[REC_TARGETS] = {};
+	unsigned nr = 0;
 
-	for (unsigned i = 0; i < p->nr_targets; i++) {
-		uint32_t pid = (uint32_t)p->targets[i].pid;
-
-		if (p->targets[i].gone)
-			bpf_map__delete_elem(skel->maps.targets, &pid, sizeof(pid), 0);
-		else
-			bpf_map__update_elem(skel->maps.targets, &pid, sizeof(pid), &one, sizeof(one), 0);
-		for (unsigned j = 0; j < p->targets[i].nr_ports; j++) {
-			uint32_t port = p->targets[i].ports[j];
-
-			bpf_map__update_elem(skel->maps.ports, &port, sizeof(port), &one, sizeof(one), 0);
-		}
-	}
+	if (!watch_changed(p))
+		return;
 	for (unsigned i = 0; i < p->nr_dirs; i++) {
 		struct { uint64_t ino; uint32_t dev, pad; } key = { p->dirs[i].ino, dev_to_kernel(p->dirs[i].dev), 0 };
 
@@ -341,13 +356,33 @@ void load_watch(struct probe *p)
 		strncpy(key, p->opt.topics[i], sizeof(key) - 1);
 		bpf_map__update_elem(skel->maps.topics, key, sizeof(key), &one, sizeof(one), 0);
 	}
+	for (unsigned i = 0; i < p->nr_targets; i++) {
+		if (p->targets[i].gone)
+			continue;
+		if (nr < REC_TARGETS)
+			pids[nr++] = (uint32_t)p->targets[i].pid;
+		for (unsigned j = 0; j < p->targets[i].nr_ports; j++) {
+			uint32_t port = p->targets[i].ports[j];
+
+			bpf_map__update_elem(skel->maps.ports, &port, sizeof(port), &one, sizeof(one), 0);
+		}
+	}
+	/* The targets last: what they do is of interest from the moment that all else is known. */
+	memcpy(skel->bss->targets, pids, sizeof(pids));
 }
 
 int load_attach(struct probe *p, char *why, size_t size)
 {
 	struct load *l = p->load;
+	void *at;
 	int err;
 
+	at = mmap(NULL, COUNT_NR * sizeof(*l->counts), PROT_READ, MAP_SHARED, bpf_map__fd(l->skel->maps.counts), 0);
+	if (at == MAP_FAILED) {
+		snprintf(why, size, "the counters of the BPF programs cannot be read: %s", strerror(errno));
+		return -1;
+	}
+	l->counts = at;
 	l->ring = ring_buffer__new(bpf_map__fd(l->skel->maps.ring), events_record, p, NULL);
 	if (!l->ring) {
 		snprintf(why, size, "the ring buffer cannot be read: %s", strerror(errno));
@@ -375,15 +410,10 @@ int load_poll(struct probe *p, int timeout_ms)
 
 uint64_t load_counts(struct probe *p, uint64_t *counts)
 {
-	int cpus = libbpf_num_possible_cpus();
-	uint64_t values[cpus > 0 ? cpus : 1], lost = 0;
+	uint64_t lost = 0;
 
-	for (uint32_t i = 0; i < COUNT_NR; i++) {
-		counts[i] = 0;
-		if (bpf_map__lookup_elem(p->load->skel->maps.counts, &i, sizeof(i), values, sizeof(values), 0))
-			continue;
-		for (int c = 0; c < cpus; c++)
-			counts[i] += values[c];
+	for (unsigned i = 0; i < COUNT_NR; i++) {
+		counts[i] = __atomic_load_n(&p->load->counts[i], __ATOMIC_RELAXED);
 		if (i < COUNT_LOST + REC_NR_KINDS)
 			lost += counts[i];
 	}
@@ -403,11 +433,7 @@ void load_stop(struct probe *p)
 
 		bpf_map__delete_elem(skel->maps.disks, &dev, sizeof(dev), 0);
 	}
-	for (unsigned i = 0; i < p->nr_targets; i++) {
-		uint32_t pid = (uint32_t)p->targets[i].pid;
-
-		bpf_map__delete_elem(skel->maps.targets, &pid, sizeof(pid), 0);
-	}
+	memset(skel->bss->targets, 0, sizeof(skel->bss->targets));
 	ring_buffer__consume(p->load->ring);
 }
 
@@ -418,6 +444,8 @@ void load_close(struct probe *p)
 	if (!l)
 		return;
 	ring_buffer__free(l->ring);
+	if (l->counts)
+		munmap((void *)l->counts, COUNT_NR * sizeof(*l->counts));
 	probe_bpf__destroy(l->skel);
 	for (unsigned i = 0; i < l->nr_modules; i++)
 		btf__free(l->modules[i]);

@@ -18,20 +18,24 @@ struct {
 	__uint(max_entries, 16 << 20);	/* user space may change it */
 } ring __weak SEC(".maps");
 
+/*
+ * Mapped into user space: to read it by bpf() would keep the programs of system
+ * calls from running on that CPU meanwhile (bpf_disable_instrumentation), also
+ * when the reader is preempted in it.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, COUNT_NR);
+	__uint(map_flags, 1u << 10);	/* BPF_F_MMAPABLE */
 	__type(key, __u32);
 	__type(value, __u64);
 } counts __weak SEC(".maps");
 
-/* The brokers: tgid → 1. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 64);
-	__type(key, __u32);
-	__type(value, __u32);
-} targets __weak SEC(".maps");
+/*
+ * The brokers, 0 where there is none.  A variable and not a map: every process of
+ * the host passes here with every write.
+ */
+extern __u32 targets[REC_TARGETS];
 
 struct inode_key { __u64 ino; __u32 dev, pad; };
 
@@ -67,14 +71,14 @@ struct {
 	__type(value, struct known_file);
 } files __weak SEC(".maps");
 
-extern const volatile __u32 filter_topics;
+extern const volatile __u32 filter_topics, with_requests;
 
 static __always_inline void count(__u32 what)
 {
 	__u64 *n = bpf_map_lookup_elem(&counts, &what);
 
 	if (n)
-		*n += 1;
+		__sync_fetch_and_add(n, 1);
 }
 
 /* A record, its header filled in; NULL and counted when the ring buffer is full. */
@@ -99,7 +103,14 @@ static __always_inline bool is_target(void)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 
-	return bpf_map_lookup_elem(&targets, &tgid) != NULL;
+	if (tgid == targets[0])
+		return true;
+	if (!targets[1])		/* from the front without gaps */
+		return false;
+	for (int i = 1; i < REC_TARGETS; i++)
+		if (tgid == targets[i])
+			return true;
+	return false;
 }
 
 static __always_inline struct file *file_of_fd(__u32 fd)

@@ -10,6 +10,7 @@
 #define REC_NAME	256	/* longest name of a directory entry, with NUL */
 #define REC_BATCHES	16	/* batches looked at in one write or one request */
 #define REC_CLIENT	128	/* bytes kept of a client id */
+#define REC_TARGETS	16	/* brokers watched at one time */
 #define REC_HEADER	61	/* of a record batch, see kafka.h */
 
 enum rec_kind {
@@ -130,7 +131,7 @@ enum rec_count {
 	COUNT_WRITE_ODD,			/* a write to a segment that does not start with a batch */
 	COUNT_REQUEST_ODD,			/* a Produce that could not be parsed to its end */
 	COUNT_CONN_ODD,				/* a connection given up: not Kafka's framing */
-	COUNT_BLOCK_STALE,			/* a request that was reused without being completed */
+	COUNT_BLOCK_STALE,			/* a request used again whose completion no program saw */
 	COUNT_TABLE_FULL,			/* a table had no room */
 	COUNT_NR
 };

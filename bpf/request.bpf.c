@@ -628,11 +628,14 @@ static __noinline struct conn *conn_new(__u64 key, __u64 sk_addr)
 static __always_inline int read_exit(__s64 ret)
 {
 	__u64 id = bpf_get_current_pid_tgid(), key;
-	struct read_state *state = bpf_map_lookup_elem(&reads, &id), s;
+	struct read_state *state, s;
 	struct tcp_sock *tp;
 	struct conn *c;
 	int more = 1;
 
+	if (!is_target())
+		return 0;
+	state = bpf_map_lookup_elem(&reads, &id);
 	if (!state)
 		return 0;
 	s = *state;
@@ -702,21 +705,16 @@ int request_exit_recvfrom(struct sys_exit *ctx)
 
 /* ---- answering ------------------------------------------------------------- */
 
-static __always_inline int answer_enter(__u32 fd, __u64 buf, __u32 nr_iov)
+/* Called by the programs of write and writev in append.bpf.c. */
+__noinline int answer_enter(__u32 fd, __u64 file, __u64 buf, __u32 nr_iov)
 {
 	struct answer_state state = {};
-	struct file *file;
 	struct conn *c;
 	__u64 id;
 
-	if (!is_target())
-		return 0;
 	state.conn = conn_key(fd);
 	c = bpf_map_lookup_elem(&conns, &state.conn);
-	if (!c || c->out_off)
-		return 0;
-	file = file_of_fd(fd);
-	if (!file || (__u64)sock_of(file) != c->sk)
+	if (!c || c->out_off || (__u64)sock_of((struct file *)file) != c->sk)
 		return 0;
 	state.begin_ns = bpf_ktime_get_ns();
 	state.buf = buf;
@@ -745,7 +743,7 @@ static __always_inline bool answer_head(struct answer_state *s, __u8 head[8])
 	       !bpf_probe_read_user(head + 4, 4, (void *)iov[1].base);
 }
 
-static __always_inline int answer_exit(__s64 ret)
+__noinline int answer_exit(__s64 ret)
 {
 	__u64 id = bpf_get_current_pid_tgid();
 	struct answer_state *state = bpf_map_lookup_elem(&answers, &id), s;
@@ -790,41 +788,22 @@ static __always_inline int answer_exit(__s64 ret)
 	return 0;
 }
 
-SEC("tracepoint/syscalls/sys_enter_write")
-int request_enter_write(struct sys_enter *ctx)
-{
-	return answer_enter(ctx->args[0], ctx->args[1], 0);
-}
-
-SEC("tracepoint/syscalls/sys_exit_write")
-int request_exit_write(struct sys_exit *ctx)
-{
-	return answer_exit(ctx->ret);
-}
-
-SEC("tracepoint/syscalls/sys_enter_writev")
-int request_enter_writev(struct sys_enter *ctx)
-{
-	return answer_enter(ctx->args[0], ctx->args[1], ctx->args[2]);
-}
-
-SEC("tracepoint/syscalls/sys_exit_writev")
-int request_exit_writev(struct sys_exit *ctx)
-{
-	return answer_exit(ctx->ret);
-}
-
 /* The records of a fetch: never the first bytes of a response, hence no buffer to look at. */
 SEC("tracepoint/syscalls/sys_enter_sendfile64")
 int request_enter_sendfile(struct sys_enter *ctx)
 {
-	return answer_enter(ctx->args[0], 0, 0);
+	struct file *file;
+
+	if (!is_target())
+		return 0;
+	file = file_of_fd(ctx->args[0]);
+	return file ? answer_enter(ctx->args[0], (__u64)file, 0, 0) : 0;
 }
 
 SEC("tracepoint/syscalls/sys_exit_sendfile64")
 int request_exit_sendfile(struct sys_exit *ctx)
 {
-	return answer_exit(ctx->ret);
+	return is_target() ? answer_exit(ctx->ret) : 0;
 }
 
 SEC("tracepoint/syscalls/sys_enter_close")

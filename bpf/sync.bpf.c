@@ -45,9 +45,12 @@ static __always_inline int sync_enter(__u32 fd, __u32 call)
 static __always_inline int sync_exit(__s64 ret)
 {
 	__u64 id = bpf_get_current_pid_tgid();
-	struct sync_state *state = bpf_map_lookup_elem(&syncs, &id);
+	struct sync_state *state;
 	struct rec_sync *r;
 
+	if (!is_target())
+		return 0;
+	state = bpf_map_lookup_elem(&syncs, &id);
 	if (!state)
 		return 0;
 	/* An msync whose file never became known may be of any file: not told. */

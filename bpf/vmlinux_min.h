@@ -25,7 +25,7 @@ typedef _Bool bool;
 
 /* Numbers of the system call interface, which do not change. */
 enum bpf_map_type {
-	BPF_MAP_TYPE_HASH = 1, BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_HASH = 1, BPF_MAP_TYPE_ARRAY = 2, BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9, BPF_MAP_TYPE_RINGBUF = 27,
 };
 enum { BPF_ANY = 0 };
