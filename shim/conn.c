@@ -547,7 +547,7 @@ uint64_t conn_waiting_since(const struct conn *c)
 		return c->sealed_since;
 	if (head != __atomic_load_n(&c->tail, __ATOMIC_ACQUIRE))
 		return c->queue[head % NR_INFLIGHT].sent_ns;
-	return c->out.in_frame ? c->out.rq.begin_ns : 0;	/* its bytes find no room */
+	return c->out.p.in_frame ? c->out.rq.begin_ns : 0;	/* its bytes find no room */
 }
 
 bool conn_sample_due(struct conn *c, uint64_t now_ns)

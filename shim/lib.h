@@ -78,7 +78,18 @@ static inline void instance_count(struct instance *in, const struct thread *t, e
 		__atomic_fetch_add(count, n, __ATOMIC_RELAXED);
 }
 
-/* Handed over by symbols.c; caller is the return address into the app. */
+/* From here on instance_of(rk) knows it; false: too many are alive. */
+bool instance_enlist(struct instance *in, const rd_kafka_t *rk);
+
+/* conf.c */
+void *conf_pointer(const struct lib *lib, const rd_kafka_conf_t *conf, const char *name);
+void conf_witness(const struct instance *in, const rd_kafka_conf_t *conf);
+
+/* intercept.c */
+rd_kafka_resp_err_t intercept_on_new(rd_kafka_t *rk, const rd_kafka_conf_t *conf, void *in,
+				     char *errstr, size_t size);
+
+/* instance.c, handed over by symbols.c; caller is the return address into the app. */
 rd_kafka_t *lib_new(const void *caller, rd_kafka_type_t type, rd_kafka_conf_t *conf, char *errstr,
 		    size_t size);
 void lib_conf_destroy(const void *caller, rd_kafka_conf_t *conf);

@@ -7,7 +7,10 @@
  *	live.c		on, off, fork and exit; the one writer of this process
  *	thread.c	per-thread state
  *	names.c		topic names and ids
- *	lib.c		librdkafka: instances and interceptors
+ *	lib.c		the copies of librdkafka in this process
+ *	conf.c		what is read of a client's configuration
+ *	instance.c	client instances, from rd_kafka_new to rd_kafka_destroy
+ *	intercept.c	librdkafka's interceptors of requests and brokers
  *	acks.c		acknowledgements and delivery callbacks, folded into batches
  *	produce.c	produce calls that waited or were refused
  *	tcp.c		what TCP knows of an overdue request

@@ -27,6 +27,10 @@ struct wire_pull {
 	uint8_t	 state;
 	uint8_t	 off;			/* enum wire_off */
 	bool	 fresh;			/* the next byte is the first of a field */
+	bool	 in_frame;
+	bool	 flexible;		/* compact lengths and tagged fields */
+	uint8_t	 after_tags;		/* what the owner does when the tags are over */
+	uint32_t tags;
 	uint64_t field_ns;		/* when the field's first byte passed */
 	uint8_t	 buf[256];
 };
@@ -67,9 +71,8 @@ struct wire_requests {
 	struct wire_request rq;
 	struct wire_name topic;
 	struct wire_batch batch;
-	bool	 flexible, past_first, in_frame, in_batch;
-	uint8_t	 after_tags;
-	uint32_t topics, partitions, tags;
+	bool	 past_first, in_batch;
+	uint32_t topics, partitions;
 	uint64_t records;		/* bytes of the partition's records still to come */
 	uint64_t unknown_versions;	/* Produce requests that are newer or older than we read */
 };
@@ -103,9 +106,7 @@ struct wire_responses {
 	struct wire_response rs;
 	struct wire_name topic;
 	struct wire_reply reply;
-	bool	 flexible, in_frame;
-	uint8_t	 after_tags;
-	uint32_t topics, partitions, tags, errors;
+	uint32_t topics, partitions, errors;
 	uint16_t replies;
 };
 
@@ -120,10 +121,31 @@ void wire_feed_responses(struct wire_responses *w, const void *bytes, size_t len
 
 /* ---- shared by the two parsers ------------------------------------------- */
 
+/* States that both have; each adds its own from WIRE_OWN on. */
+enum wire_state { WIRE_FRAME, WIRE_TAG_COUNT, WIRE_TAG_ID, WIRE_TAG_SIZE, WIRE_END, WIRE_OWN };
+
 void wire_need(struct wire_pull *p, uint8_t state, unsigned bytes);
 void wire_uvarint(struct wire_pull *p, uint8_t state);
 void wire_skip(struct wire_pull *p, uint64_t bytes);
 void wire_stop(struct wire_pull *p, enum wire_off why);
+
+/* A length or count: a uvarint where flexible, else plain_bytes (2 or 4). */
+void wire_length(struct wire_pull *p, uint8_t state, unsigned plain_bytes);
+/* The length just read; null is -1. */
+int64_t wire_value(const struct wire_pull *p, unsigned plain_bytes);
+/* n as a count; one that could not fit into the frame is garbage and stops. */
+uint32_t wire_count(struct wire_pull *p, int64_t n);
+
+/* Pass over tagged fields; wire_tag() is true when they are over. */
+void wire_tags(struct wire_pull *p, uint8_t next);
+bool wire_tag(struct wire_pull *p);
+
+void wire_begin_frame(struct wire_pull *p, uint32_t size);
+void wire_rest_of_frame(struct wire_pull *p);
+/* The frame is over: true once, ready for the next; false also when it was cut short. */
+bool wire_frame_over(struct wire_pull *p);
+/* Await a frame's size. */
+void wire_next_frame(struct wire_pull *p);
 
 /*
  * Consume bytes until a field is whole (true), or a skip or the input is at its

@@ -8,38 +8,9 @@
 #include "wire.h"
 
 enum state {
-	FRAME, HEAD, CLIENT_LEN, CLIENT, TAG_COUNT, TAG_ID, TAG_SIZE,
-	TXN_LEN, ACKS, TOPIC_COUNT, TOPIC_LEN, TOPIC_NAME, TOPIC_ID,
-	PARTITION_COUNT, PARTITION, RECORDS_LEN, BATCH, END,
+	HEAD = WIRE_OWN, CLIENT_LEN, CLIENT, TXN_LEN, ACKS, TOPIC_COUNT, TOPIC_LEN, TOPIC_NAME, TOPIC_ID,
+	PARTITION_COUNT, PARTITION, RECORDS_LEN, BATCH,
 };
-
-static void count_or_length(struct wire_requests *w, enum state state, unsigned plain_bytes)
-{
-	if (w->flexible)
-		wire_uvarint(&w->p, (uint8_t)state);
-	else
-		wire_need(&w->p, (uint8_t)state, plain_bytes);
-}
-
-/* Compact values are one more than they mean; 0 is null, here -1. */
-static int64_t value_of(const struct wire_requests *w, unsigned plain_bytes)
-{
-	if (w->flexible)
-		return (int64_t)w->p.value - 1;
-	return plain_bytes == 2 ? (int16_t)kafka_be16(w->p.buf) : (int32_t)kafka_be32(w->p.buf);
-}
-
-static void tags_then(struct wire_requests *w, enum state next)
-{
-	w->after_tags = (uint8_t)next;
-	wire_uvarint(&w->p, TAG_COUNT);
-}
-
-static void rest_of_frame(struct wire_requests *w)
-{
-	wire_skip(&w->p, w->p.left);
-	wire_need(&w->p, END, 1);
-}
 
 static void next_topic(struct wire_requests *w);
 
@@ -48,8 +19,8 @@ static void next_partition(struct wire_requests *w)
 	if (w->partitions) {
 		w->partitions--;
 		wire_need(&w->p, PARTITION, 4);
-	} else if (w->flexible) {
-		tags_then(w, TOPIC_COUNT);	/* the topic's tags, then the next topic */
+	} else if (w->p.flexible) {
+		wire_tags(&w->p, TOPIC_COUNT);	/* the topic's tags, then the next topic */
 	} else {
 		next_topic(w);
 	}
@@ -58,20 +29,20 @@ static void next_partition(struct wire_requests *w)
 static void next_topic(struct wire_requests *w)
 {
 	if (!w->topics) {
-		rest_of_frame(w);		/* tags of the request */
+		wire_rest_of_frame(&w->p);		/* tags of the request */
 		return;
 	}
 	w->topics--;
 	if (w->rq.version >= KAFKA_PRODUCE_TOPIC_ID)
 		wire_need(&w->p, TOPIC_ID, 16);
 	else
-		count_or_length(w, TOPIC_LEN, 2);
+		wire_length(&w->p, TOPIC_LEN, 2);
 }
 
 /* After the tags of a partition, of a topic or of the header. */
 static void tags_done(struct wire_requests *w)
 {
-	switch (w->after_tags) {
+	switch (w->p.after_tags) {
 	case PARTITION: next_partition(w); break;
 	case TOPIC_COUNT: next_topic(w); break;
 	default: wire_uvarint(&w->p, TXN_LEN); break;
@@ -86,8 +57,8 @@ static void next_batch(struct wire_requests *w)
 	}
 	wire_skip(&w->p, w->records);
 	w->records = 0;
-	if (w->flexible)
-		tags_then(w, PARTITION);
+	if (w->p.flexible)
+		wire_tags(&w->p, PARTITION);
 	else
 		next_partition(w);
 }
@@ -130,8 +101,7 @@ static void frame(struct wire_requests *w)
 	memset(&w->rq, 0, sizeof(w->rq));
 	w->rq.begin_ns = w->p.field_ns;
 	w->rq.size = size;
-	w->p.left = size;
-	w->in_frame = true;
+	wire_begin_frame(&w->p, size);
 	wire_need(&w->p, HEAD, 8);
 }
 
@@ -163,17 +133,17 @@ static void header_done(struct wire_requests *w)
 
 	w->past_first = true;
 	if (rq->api != KAFKA_PRODUCE) {
-		rest_of_frame(w);
+		wire_rest_of_frame(&w->p);
 		return;
 	}
 	if (rq->version < KAFKA_PRODUCE_MIN || rq->version > KAFKA_PRODUCE_MAX) {
 		w->unknown_versions++;
-		rest_of_frame(w);
+		wire_rest_of_frame(&w->p);
 		return;
 	}
-	w->flexible = rq->version >= KAFKA_PRODUCE_FLEXIBLE;
-	if (w->flexible)
-		tags_then(w, TXN_LEN);
+	w->p.flexible = rq->version >= KAFKA_PRODUCE_FLEXIBLE;
+	if (w->p.flexible)
+		wire_tags(&w->p, TXN_LEN);
 	else
 		wire_need(&w->p, TXN_LEN, 2);
 }
@@ -204,7 +174,7 @@ static void client(struct wire_requests *w)
 		uint64_t more = (uint64_t)(len - kept);
 
 		/* header_done() may have skipped to the frame's end already. */
-		if (w->p.state != END)
+		if (w->p.state != WIRE_END)
 			wire_skip(&w->p, more);
 	}
 }
@@ -215,17 +185,7 @@ static void topic_name(struct wire_requests *w, bool is_id)
 	w->topic.len = w->p.need;
 	memcpy(w->topic.text, w->p.buf, w->p.need);
 	w->topic.text[w->p.need] = 0;
-	count_or_length(w, PARTITION_COUNT, 4);
-}
-
-/* A count that could not fit into the frame is garbage. */
-static uint32_t checked_count(struct wire_requests *w, int64_t n)
-{
-	if (n > (int64_t)w->p.left) {
-		wire_stop(&w->p, WIRE_BROKEN);
-		return 0;
-	}
-	return n > 0 ? (uint32_t)n : 0;
+	wire_length(&w->p, PARTITION_COUNT, 4);
 }
 
 static void step(struct wire_requests *w)
@@ -233,44 +193,33 @@ static void step(struct wire_requests *w)
 	struct wire_pull *p = &w->p;
 	int64_t n;
 
-	switch ((enum state)p->state) {
-	case FRAME: frame(w); break;
+	switch (p->state) {
+	case WIRE_FRAME: frame(w); break;
 	case HEAD: head(w); break;
 	case CLIENT_LEN: client_len(w); break;
 	case CLIENT: client(w); break;
-	case TAG_COUNT:
-		w->tags = checked_count(w, (int64_t)p->value);
-		if (w->tags)
-			wire_uvarint(p, TAG_ID);
-		else if (!p->off)
-			tags_done(w);
-		break;
-	case TAG_ID:
-		wire_uvarint(p, TAG_SIZE);
-		break;
-	case TAG_SIZE:
-		wire_skip(p, p->value);
-		if (--w->tags)
-			wire_uvarint(p, TAG_ID);
-		else
+	case WIRE_TAG_COUNT:
+	case WIRE_TAG_ID:
+	case WIRE_TAG_SIZE:
+		if (wire_tag(p))
 			tags_done(w);
 		break;
 	case TXN_LEN:
-		n = value_of(w, 2);
+		n = wire_value(&w->p, 2);
 		wire_skip(p, n > 0 ? (uint64_t)n : 0);
 		wire_need(p, ACKS, 6);
 		break;
 	case ACKS:
 		w->rq.acks = (int16_t)kafka_be16(p->buf);
 		w->rq.timeout_ms = (int32_t)kafka_be32(p->buf + 2);
-		count_or_length(w, TOPIC_COUNT, 4);
+		wire_length(&w->p, TOPIC_COUNT, 4);
 		break;
 	case TOPIC_COUNT:
-		w->topics = checked_count(w, value_of(w, 4));
+		w->topics = wire_count(&w->p, wire_value(&w->p, 4));
 		next_topic(w);
 		break;
 	case TOPIC_LEN:
-		n = value_of(w, 2);
+		n = wire_value(&w->p, 2);
 		if (n <= 0 || n > KAFKA_TOPIC_MAX)
 			wire_stop(p, WIRE_BROKEN);
 		else
@@ -279,15 +228,15 @@ static void step(struct wire_requests *w)
 	case TOPIC_NAME: topic_name(w, false); break;
 	case TOPIC_ID: topic_name(w, true); break;
 	case PARTITION_COUNT:
-		w->partitions = checked_count(w, value_of(w, 4));
+		w->partitions = wire_count(&w->p, wire_value(&w->p, 4));
 		next_partition(w);
 		break;
 	case PARTITION:
 		w->batch.partition = (int32_t)kafka_be32(p->buf);
-		count_or_length(w, RECORDS_LEN, 4);
+		wire_length(&w->p, RECORDS_LEN, 4);
 		break;
 	case RECORDS_LEN:
-		n = value_of(w, 4);
+		n = wire_value(&w->p, 4);
 		if (n > (int64_t)p->left) {
 			wire_stop(p, WIRE_BROKEN);
 			break;
@@ -296,7 +245,7 @@ static void step(struct wire_requests *w)
 		next_batch(w);
 		break;
 	case BATCH: batch_header(w); break;
-	case END: break;
+	default: break;
 	}
 }
 
@@ -310,17 +259,10 @@ static void finish_batch(struct wire_requests *w, uint64_t now_ns,
 	next_batch(w);
 }
 
-static void next_frame(struct wire_requests *w)
-{
-	w->in_frame = false;
-	w->p.left = 4;
-	wire_need(&w->p, FRAME, 4);
-}
-
 void wire_requests_init(struct wire_requests *w)
 {
 	memset(w, 0, sizeof(*w));
-	next_frame(w);
+	wire_next_frame(&w->p);
 }
 
 void wire_feed_requests(struct wire_requests *w, const void *bytes, size_t len, uint64_t now_ns,
@@ -331,14 +273,10 @@ void wire_feed_requests(struct wire_requests *w, const void *bytes, size_t len, 
 	while (!w->p.off) {
 		if (w->in_batch && !w->p.skip)
 			finish_batch(w, now_ns, ops, ctx);
-		if (w->in_frame && !w->p.left) {
-			if (w->p.state != END) {
-				wire_stop(&w->p, WIRE_BROKEN);
-				return;
-			}
+		if (wire_frame_over(&w->p)) {
 			w->rq.end_ns = now_ns;
 			ops->request(ctx, &w->rq);
-			next_frame(w);
+			wire_next_frame(&w->p);
 		}
 		if (!len)
 			return;

@@ -9,9 +9,9 @@
 #include "wire.h"
 
 enum state {
-	FRAME, CORR, HEAD_TAGS, TAG_COUNT, TAG_ID, TAG_SIZE, TOPIC_COUNT, TOPIC_LEN, TOPIC_NAME,
+	CORR = WIRE_OWN, HEAD_TAGS, TOPIC_COUNT, TOPIC_LEN, TOPIC_NAME,
 	TOPIC_ID, PARTITION_COUNT, PARTITION, ERROR_COUNT, ERROR_INDEX, ERROR_TEXT, TEXT,
-	THROTTLE, EARLY_THROTTLE, EARLY_ERROR, END,
+	THROTTLE, EARLY_THROTTLE, EARLY_ERROR,
 };
 
 /*
@@ -40,42 +40,6 @@ static const struct early *early_of(const struct wire_response *rs)
 	return NULL;
 }
 
-static void count_or_length(struct wire_responses *w, enum state state, unsigned plain_bytes)
-{
-	if (w->flexible)
-		wire_uvarint(&w->p, (uint8_t)state);
-	else
-		wire_need(&w->p, (uint8_t)state, plain_bytes);
-}
-
-static int64_t value_of(const struct wire_responses *w, unsigned plain_bytes)
-{
-	if (w->flexible)
-		return (int64_t)w->p.value - 1;
-	return plain_bytes == 2 ? (int16_t)kafka_be16(w->p.buf) : (int32_t)kafka_be32(w->p.buf);
-}
-
-static uint32_t checked_count(struct wire_responses *w, int64_t n)
-{
-	if (n > (int64_t)w->p.left) {
-		wire_stop(&w->p, WIRE_BROKEN);
-		return 0;
-	}
-	return n > 0 ? (uint32_t)n : 0;
-}
-
-static void tags_then(struct wire_responses *w, enum state next)
-{
-	w->after_tags = (uint8_t)next;
-	wire_uvarint(&w->p, TAG_COUNT);
-}
-
-static void rest_of_frame(struct wire_responses *w)
-{
-	wire_skip(&w->p, w->p.left);
-	wire_need(&w->p, END, 1);
-}
-
 static void next_topic(struct wire_responses *w)
 {
 	if (!w->topics) {
@@ -86,7 +50,7 @@ static void next_topic(struct wire_responses *w)
 	if (w->rs.version >= KAFKA_PRODUCE_TOPIC_ID)
 		wire_need(&w->p, TOPIC_ID, 16);
 	else
-		count_or_length(w, TOPIC_LEN, 2);
+		wire_length(&w->p, TOPIC_LEN, 2);
 }
 
 /* index, error, base offset, log append time, and since v5 the log start offset */
@@ -95,8 +59,8 @@ static void next_partition(struct wire_responses *w)
 	if (w->partitions) {
 		w->partitions--;
 		wire_need(&w->p, PARTITION, w->rs.version >= 5 ? 30 : 22);
-	} else if (w->flexible) {
-		tags_then(w, TOPIC_COUNT);
+	} else if (w->p.flexible) {
+		wire_tags(&w->p, TOPIC_COUNT);
 	} else {
 		next_topic(w);
 	}
@@ -104,8 +68,8 @@ static void next_partition(struct wire_responses *w)
 
 static void partition_done(struct wire_responses *w)
 {
-	if (w->flexible)
-		tags_then(w, PARTITION);
+	if (w->p.flexible)
+		wire_tags(&w->p, PARTITION);
 	else
 		next_partition(w);
 }
@@ -115,12 +79,12 @@ static void body(struct wire_responses *w)
 	const struct early *e;
 
 	if (w->rs.api == KAFKA_PRODUCE) {
-		count_or_length(w, TOPIC_COUNT, 4);
+		wire_length(&w->p, TOPIC_COUNT, 4);
 		return;
 	}
 	e = early_of(&w->rs);
 	if (!e)
-		rest_of_frame(w);
+		wire_rest_of_frame(&w->p);
 	else if (e->throttle)
 		wire_need(&w->p, EARLY_THROTTLE, 4);
 	else
@@ -134,13 +98,13 @@ static void next_error(struct wire_responses *w)
 		w->errors--;
 		wire_need(&w->p, ERROR_INDEX, 4);
 	} else {
-		count_or_length(w, TEXT, 2);
+		wire_length(&w->p, TEXT, 2);
 	}
 }
 
 static void tags_done(struct wire_responses *w)
 {
-	switch (w->after_tags) {
+	switch (w->p.after_tags) {
 	case PARTITION: next_partition(w); break;
 	case TOPIC_COUNT: next_topic(w); break;
 	case ERROR_COUNT: next_error(w); break;
@@ -159,8 +123,7 @@ static void frame(struct wire_responses *w)
 	memset(&w->rs, 0, sizeof(w->rs));
 	w->rs.size = size;
 	w->replies = 0;
-	w->p.left = size;
-	w->in_frame = true;
+	wire_begin_frame(&w->p, size);
 	wire_need(&w->p, CORR, 4);
 }
 
@@ -173,21 +136,21 @@ static void corr(struct wire_responses *w, const struct wire_response_ops *ops, 
 	rs->api = -1;
 	rs->matched = ops->match(ctx, rs->corr, &rs->api, &rs->version);
 	if (!rs->matched) {
-		rest_of_frame(w);
+		wire_rest_of_frame(&w->p);
 		return;
 	}
 	if (rs->api == KAFKA_PRODUCE) {
 		if (rs->version < KAFKA_PRODUCE_MIN || rs->version > KAFKA_PRODUCE_MAX) {
-			rest_of_frame(w);
+			wire_rest_of_frame(&w->p);
 			return;
 		}
-		w->flexible = rs->version >= KAFKA_PRODUCE_FLEXIBLE;
+		w->p.flexible = rs->version >= KAFKA_PRODUCE_FLEXIBLE;
 	} else {
 		e = early_of(rs);
-		w->flexible = e && rs->version >= e->flexible;
+		w->p.flexible = e && rs->version >= e->flexible;
 	}
-	if (w->flexible)
-		tags_then(w, HEAD_TAGS);
+	if (w->p.flexible)
+		wire_tags(&w->p, HEAD_TAGS);
 	else
 		body(w);
 }
@@ -206,7 +169,7 @@ static void partition(struct wire_responses *w, const struct wire_response_ops *
 		w->rs.error = r->error;
 	ops->reply(ctx, &w->rs, &w->topic, r);
 	if (w->rs.version >= 8)
-		count_or_length(w, ERROR_COUNT, 4);
+		wire_length(&w->p, ERROR_COUNT, 4);
 	else
 		partition_done(w);
 }
@@ -217,7 +180,7 @@ static void topic_name(struct wire_responses *w, bool is_id)
 	w->topic.len = w->p.need;
 	memcpy(w->topic.text, w->p.buf, w->p.need);
 	w->topic.text[w->p.need] = 0;
-	count_or_length(w, PARTITION_COUNT, 4);
+	wire_length(&w->p, PARTITION_COUNT, 4);
 }
 
 static void step(struct wire_responses *w, const struct wire_response_ops *ops, void *ctx)
@@ -225,32 +188,21 @@ static void step(struct wire_responses *w, const struct wire_response_ops *ops, 
 	struct wire_pull *p = &w->p;
 	int64_t n;
 
-	switch ((enum state)p->state) {
-	case FRAME: frame(w); break;
+	switch (p->state) {
+	case WIRE_FRAME: frame(w); break;
 	case CORR: corr(w, ops, ctx); break;
-	case TAG_COUNT:
-		w->tags = checked_count(w, (int64_t)p->value);
-		if (w->tags)
-			wire_uvarint(p, TAG_ID);
-		else if (!p->off)
-			tags_done(w);
-		break;
-	case TAG_ID:
-		wire_uvarint(p, TAG_SIZE);
-		break;
-	case TAG_SIZE:
-		wire_skip(p, p->value);
-		if (--w->tags)
-			wire_uvarint(p, TAG_ID);
-		else
+	case WIRE_TAG_COUNT:
+	case WIRE_TAG_ID:
+	case WIRE_TAG_SIZE:
+		if (wire_tag(p))
 			tags_done(w);
 		break;
 	case TOPIC_COUNT:
-		w->topics = checked_count(w, value_of(w, 4));
+		w->topics = wire_count(&w->p, wire_value(&w->p, 4));
 		next_topic(w);
 		break;
 	case TOPIC_LEN:
-		n = value_of(w, 2);
+		n = wire_value(&w->p, 2);
 		if (n <= 0 || n > KAFKA_TOPIC_MAX)
 			wire_stop(p, WIRE_BROKEN);
 		else
@@ -259,33 +211,33 @@ static void step(struct wire_responses *w, const struct wire_response_ops *ops, 
 	case TOPIC_NAME: topic_name(w, false); break;
 	case TOPIC_ID: topic_name(w, true); break;
 	case PARTITION_COUNT:
-		w->partitions = checked_count(w, value_of(w, 4));
+		w->partitions = wire_count(&w->p, wire_value(&w->p, 4));
 		next_partition(w);
 		break;
 	case PARTITION: partition(w, ops, ctx); break;
 	case ERROR_COUNT:
-		w->errors = checked_count(w, value_of(w, 4));
+		w->errors = wire_count(&w->p, wire_value(&w->p, 4));
 		next_error(w);
 		break;
 	case ERROR_INDEX:
-		count_or_length(w, ERROR_TEXT, 2);
+		wire_length(&w->p, ERROR_TEXT, 2);
 		break;
 	case ERROR_TEXT:
-		n = value_of(w, 2);
+		n = wire_value(&w->p, 2);
 		wire_skip(p, n > 0 ? (uint64_t)n : 0);
-		if (w->flexible)
-			tags_then(w, ERROR_COUNT);
+		if (w->p.flexible)
+			wire_tags(&w->p, ERROR_COUNT);
 		else
 			next_error(w);
 		break;
 	case TEXT:
-		n = value_of(w, 2);
+		n = wire_value(&w->p, 2);
 		wire_skip(p, n > 0 ? (uint64_t)n : 0);
 		partition_done(w);
 		break;
 	case THROTTLE:
 		w->rs.throttle_ms = (int32_t)kafka_be32(p->buf);
-		rest_of_frame(w);
+		wire_rest_of_frame(&w->p);
 		break;
 	case EARLY_THROTTLE:
 		w->rs.throttle_ms = (int32_t)kafka_be32(p->buf);
@@ -293,25 +245,16 @@ static void step(struct wire_responses *w, const struct wire_response_ops *ops, 
 		break;
 	case EARLY_ERROR:
 		w->rs.error = (int16_t)kafka_be16(p->buf);
-		rest_of_frame(w);
+		wire_rest_of_frame(&w->p);
 		break;
-	case HEAD_TAGS:
-	case END:
-		break;
+	default: break;
 	}
-}
-
-static void next_frame(struct wire_responses *w)
-{
-	w->in_frame = false;
-	w->p.left = 4;
-	wire_need(&w->p, FRAME, 4);
 }
 
 void wire_responses_init(struct wire_responses *w)
 {
 	memset(w, 0, sizeof(*w));
-	next_frame(w);
+	wire_next_frame(&w->p);
 }
 
 void wire_feed_responses(struct wire_responses *w, const void *bytes, size_t len, uint64_t now_ns,
@@ -320,14 +263,10 @@ void wire_feed_responses(struct wire_responses *w, const void *bytes, size_t len
 	const uint8_t *at = bytes;
 
 	while (!w->p.off) {
-		if (w->in_frame && !w->p.left) {
-			if (w->p.state != END) {
-				wire_stop(&w->p, WIRE_BROKEN);
-				return;
-			}
+		if (wire_frame_over(&w->p)) {
 			w->rs.end_ns = now_ns;
 			ops->response(ctx, &w->rs);
-			next_frame(w);
+			wire_next_frame(&w->p);
 		}
 		if (!len)
 			return;

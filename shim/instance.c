@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * instance.c - client instances: from rd_kafka_new, where the interceptors are put
+ * in, to rd_kafka_destroy, and the account of their messages.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "shim.h"
+
+#define NR_LIVE 256			/* instances alive at a time; more are not witnessed */
+#define NR_INSTANCES 4096		/* ever; then the shim steps aside */
+
+static struct instance *instances;	/* never freed: interceptors may linger */
+static uint32_t nr_instances;
+static struct { const rd_kafka_t *rk; struct instance *in; } alive[NR_LIVE];
+static uint32_t nr_alive;		/* slots in use or used before */
+
+/* An address that is used again while its old owner is still ending: the new one. */
+struct instance *instance_of(const rd_kafka_t *rk)
+{
+	uint32_t nr = __atomic_load_n(&nr_alive, __ATOMIC_ACQUIRE);
+	struct instance *ending = NULL;
+
+	for (uint32_t i = 0; i < nr; i++) {
+		struct instance *in;
+
+		if (__atomic_load_n(&alive[i].rk, __ATOMIC_ACQUIRE) != rk)
+			continue;
+		in = alive[i].in;
+		if (likely(!__atomic_load_n(&in->ending, __ATOMIC_RELAXED)))
+			return in;
+		ending = in;
+	}
+	return ending;
+}
+
+struct instance *instance_only(void)
+{
+	uint32_t nr = __atomic_load_n(&nr_alive, __ATOMIC_ACQUIRE);
+	struct instance *only = NULL;
+
+	for (uint32_t i = 0; i < nr; i++) {
+		if (!__atomic_load_n(&alive[i].rk, __ATOMIC_ACQUIRE) || alive[i].in->role ||
+		    __atomic_load_n(&alive[i].in->ending, __ATOMIC_RELAXED))
+			continue;
+		if (only)
+			return NULL;
+		only = alive[i].in;
+	}
+	return only;
+}
+
+/* Before the app's callbacks are ours to call: whoever is not enlisted is left alone. */
+static bool instance_reserve(struct instance *in)
+{
+	static const rd_kafka_t *const taken = (const rd_kafka_t *)&alive;
+
+	for (uint32_t i = 0; i < NR_LIVE; i++) {
+		const rd_kafka_t *none = NULL;
+		uint32_t nr;
+
+		if (!__atomic_compare_exchange_n(&alive[i].rk, &none, taken, false,
+						 __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			continue;
+		alive[i].in = in;
+		in->slot = i + 1;
+		nr = __atomic_load_n(&nr_alive, __ATOMIC_RELAXED);
+		while (nr < i + 1 && !__atomic_compare_exchange_n(&nr_alive, &nr, i + 1, false,
+								  __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			;
+		return true;
+	}
+	live_skip();
+	return false;
+}
+
+bool instance_enlist(struct instance *in, const rd_kafka_t *rk)
+{
+	if (!in->slot && !instance_reserve(in))		/* a plugin's */
+		return false;
+	__atomic_store_n(&alive[in->slot - 1].rk, rk, __ATOMIC_RELEASE);
+	return true;
+}
+
+static void instance_delist(struct instance *in)
+{
+	if (in->slot)
+		__atomic_store_n(&alive[in->slot - 1].rk, NULL, __ATOMIC_RELEASE);
+	in->slot = 0;
+}
+
+static struct instance *instance_new(struct lib *lib, const rd_kafka_conf_t *conf)
+{
+	struct at_writer *w = live_open_wait();
+	struct instance *memory, *none = NULL, *in;
+	uint32_t n;
+
+	if (!w || !lib->usable)
+		return NULL;
+	memory = __atomic_load_n(&instances, __ATOMIC_ACQUIRE);
+	if (!memory) {
+		memory = mmap(NULL, NR_INSTANCES * sizeof(*memory), PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		if (memory == MAP_FAILED)
+			return NULL;
+		if (!__atomic_compare_exchange_n(&instances, &none, memory, false,
+						 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+			memory = none;
+	}
+	/* A conf that came back from a failed rd_kafka_new stays the same instance's. */
+	n = __atomic_load_n(&nr_instances, __ATOMIC_ACQUIRE);
+	for (uint32_t i = 0; conf && i < n && i < NR_INSTANCES; i++)
+		if (memory[i].failed_conf == conf && memory[i].life == live_number())
+			return &memory[i];
+	n = __atomic_fetch_add(&nr_instances, 1, __ATOMIC_ACQ_REL);
+	if (n >= NR_INSTANCES) {
+		__atomic_fetch_sub(&nr_instances, 1, __ATOMIC_RELAXED);
+		live_skip();
+		return NULL;
+	}
+	in = &memory[n];
+	in->lib = lib;
+	in->id = n + 1;
+	in->life = live_number();
+	in->cells = w->account->cell[n < AT_NR_INSTANCES ? n : AT_NR_INSTANCES - 1];
+	__atomic_fetch_add(&w->account->nr_instances, 1, __ATOMIC_RELAXED);
+	return in;
+}
+
+/* ---- the calls of an instance's life -------------------------------------- */
+
+/* Stand in for the app's delivery callbacks, and give them back on failure. */
+static void wrap_callbacks(struct instance *in, rd_kafka_conf_t *conf)
+{
+	const struct lib *lib = in->lib;
+
+	*(void **)&in->dr_msg_cb = conf_pointer(lib, conf, "dr_msg_cb");
+	*(void **)&in->dr_cb = conf_pointer(lib, conf, "dr_cb");
+	if (in->dr_msg_cb)
+		lib->rd_kafka_conf_set_dr_msg_cb(conf, acks_dr_msg_cb);
+	else if (in->dr_cb)
+		lib->rd_kafka_conf_set_dr_cb(conf, acks_dr_cb);
+}
+
+static void unwrap_callbacks(struct instance *in, rd_kafka_conf_t *conf)
+{
+	if (in->dr_msg_cb)
+		in->lib->rd_kafka_conf_set_dr_msg_cb(conf, in->dr_msg_cb);
+	else if (in->dr_cb)
+		in->lib->rd_kafka_conf_set_dr_cb(conf, in->dr_cb);
+}
+
+/*
+ * librdkafka before 2.13 frees the interceptors of a conf whose rd_kafka_new failed and
+ * leaves pointers to them in it.  Such a conf can be read and copied (the copy has no
+ * interceptors), but neither used nor destroyed: it is leaked.
+ */
+static bool is_spoilt(const rd_kafka_conf_t *conf)
+{
+	uint32_t n = __atomic_load_n(&nr_instances, __ATOMIC_ACQUIRE);
+
+	for (uint32_t i = 0; conf && instances && i < n && i < NR_INSTANCES; i++)
+		if (instances[i].failed_conf == conf && instances[i].lib->version < 0x020d0000)
+			return true;
+	return false;
+}
+
+/* The app has given that conf away, for good. */
+static void forget_failed(const rd_kafka_conf_t *conf)
+{
+	uint32_t n = __atomic_load_n(&nr_instances, __ATOMIC_ACQUIRE);
+
+	for (uint32_t i = 0; conf && instances && i < n && i < NR_INSTANCES; i++)
+		if (instances[i].failed_conf == conf)
+			instances[i].failed_conf = NULL;
+}
+
+/* conf is the app's, or a copy of it, or made here because the app gave none. */
+static rd_kafka_t *witnessed_new(struct instance *in, rd_kafka_type_t type, rd_kafka_conf_t *conf,
+				 bool interceptor_is_there, char *errstr, size_t size)
+{
+	struct lib *lib = in->lib;
+	rd_kafka_t *rk;
+
+	in->role = type == RD_KAFKA_CONSUMER;
+	in->ending = false;
+	if (!interceptor_is_there)
+		lib->rd_kafka_conf_interceptor_add_on_new(conf, "acktrail", intercept_on_new, in);
+	wrap_callbacks(in, conf);
+	rk = lib->rd_kafka_new(type, conf, errstr, size);
+	if (!rk) {
+		int saved = errno;
+
+		unwrap_callbacks(in, conf);
+		instance_delist(in);
+		in->rk = NULL;
+		errno = saved;
+	}
+	return rk;
+}
+
+rd_kafka_t *lib_new(const void *caller, rd_kafka_type_t type, rd_kafka_conf_t *conf, char *errstr,
+		    size_t size)
+{
+	struct lib *lib = lib_of(caller);
+	rd_kafka_conf_t *use = conf;
+	struct instance *in;
+	bool spoilt, again;
+	rd_kafka_t *rk;
+
+	if (!lib || !lib->rd_kafka_new) {
+		errno = ENOSYS;
+		if (errstr && size)
+			snprintf(errstr, size, "no librdkafka behind rd_kafka_new");
+		return NULL;
+	}
+	spoilt = is_spoilt(conf);
+	in = live_off() ? NULL : instance_new(lib, conf);
+	again = in && conf && in->failed_conf == conf;
+	if (!conf && in)
+		use = lib->rd_kafka_conf_new();		/* NULL means defaults */
+	else if (spoilt)
+		use = lib->rd_kafka_conf_dup(conf);
+	if (in && instance_reserve(in))
+		rk = witnessed_new(in, type, use, again && !spoilt, errstr, size);
+	else
+		rk = lib->rd_kafka_new(type, use, errstr, size);
+	if (rk)
+		forget_failed(conf);
+	else if (in)
+		in->failed_conf = conf;		/* the app's again, see lib_conf_destroy() */
+	return rk;
+}
+
+void lib_conf_destroy(const void *caller, rd_kafka_conf_t *conf)
+{
+	struct lib *lib = lib_of(caller);
+	bool spoilt = is_spoilt(conf);
+
+	forget_failed(conf);
+	if (!spoilt && lib && lib->rd_kafka_conf_destroy)
+		lib->rd_kafka_conf_destroy(conf);
+}
+
+static uint64_t count_of(const struct instance *in, enum at_count what)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < AT_NR_STRIPES; i++)
+		sum += __atomic_load_n(&in->cells[i].n[what], __ATOMIC_RELAXED);
+	return sum;
+}
+
+static uint64_t open_messages(const struct instance *in)
+{
+	return count_of(in, AT_ACCEPTED) - count_of(in, AT_ACKED) - count_of(in, AT_FAILED) -
+	       count_of(in, AT_EXPIRED) - count_of(in, AT_PURGED) - count_of(in, AT_DROPPED);
+}
+
+static void write_end(struct instance *in, uint32_t how)
+{
+	struct thread *t;
+	struct ev_instance_end *ev;
+	uint64_t open;
+
+	if (!in || in->life != live_number())
+		return;
+	t = thread_enter();
+	if (!t)
+		return;
+	open = open_messages(in);
+	ev = emit(t, AT_LAST, AT_EV_INSTANCE_END, at_now(), sizeof(*ev), NULL, NULL, 0);
+	if (ev) {
+		ev->inst = in->id;
+		ev->how = how;
+		ev->open = open;
+		emit_done(t, AT_LAST);
+	}
+	/* What is still open when destroy has returned was dropped without a word. */
+	if (how && in->id < AT_NR_INSTANCES && (int64_t)open > 0)
+		instance_count(in, t, AT_DROPPED, open);
+	thread_leave(t);
+}
+
+static void end_instance(rd_kafka_t *rk, struct lib *lib, int flags, bool with_flags)
+{
+	struct instance *in = instance_of(rk);
+	int saved;
+
+	if (in)
+		lib = in->lib;
+	if (!lib)
+		return;
+	write_end(in, 0);
+	if (in)
+		__atomic_store_n(&in->ending, true, __ATOMIC_RELAXED);
+	if (with_flags && lib->rd_kafka_destroy_flags)
+		lib->rd_kafka_destroy_flags(rk, flags);
+	else
+		lib->rd_kafka_destroy(rk);
+	saved = errno;
+	write_end(in, 1);
+	if (in)
+		instance_delist(in);
+	errno = saved;
+}
+
+void lib_destroy(const void *caller, rd_kafka_t *rk)
+{
+	end_instance(rk, lib_of(caller), 0, false);
+}
+
+void lib_destroy_flags(const void *caller, rd_kafka_t *rk, int flags)
+{
+	end_instance(rk, lib_of(caller), flags, true);
+}
+
+int lib_poll(const void *caller, rd_kafka_t *rk, int timeout_ms)
+{
+	struct lib *lib = lib_of(caller);
+	int r = lib ? lib->rd_kafka_poll(rk, timeout_ms) : 0;
+
+	if (r > 0)
+		acks_calls_end();
+	return r;
+}
+
+rd_kafka_resp_err_t lib_flush(const void *caller, rd_kafka_t *rk, int timeout_ms)
+{
+	struct lib *lib = lib_of(caller);
+	rd_kafka_resp_err_t r = lib ? lib->rd_kafka_flush(rk, timeout_ms) :
+				      RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED;
+
+	acks_calls_end();
+	return r;
+}
+
+/* Loaded through plugin.library.paths: the conf is about to become an instance. */
+rd_kafka_resp_err_t lib_plugin_init(const void *caller, rd_kafka_conf_t *conf)
+{
+	struct lib *lib = lib_of(caller);
+	struct instance *in;
+
+	if (!lib || live_off())
+		return RD_KAFKA_RESP_ERR_NO_ERROR;
+	in = instance_new(lib, NULL);
+	if (in)
+		lib->rd_kafka_conf_interceptor_add_on_new(conf, "acktrail", intercept_on_new, in);
+	return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
