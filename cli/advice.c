@@ -12,7 +12,6 @@
 #include "verdict.h"
 
 static const char *const settings[TL_NR_CAUSES] = {
-	[TL_CAUSE_UNKNOWN] = "run the probe on the broker's host, or the shim in the app, to learn more",
 	[TL_CAUSE_HEALTHY] = "",
 	[TL_CAUSE_APP_NOT_POLLING] = "call rd_kafka_poll() (flush, or the binding's poll) more often",
 	[TL_CAUSE_QUEUE_FULL] =
@@ -31,7 +30,6 @@ static const char *const settings[TL_NR_CAUSES] = {
 	[TL_CAUSE_AUTH] = "check TLS and SASL settings on both sides",
 	[TL_CAUSE_NO_LEADER] = "the leader moved or metadata was stale: look at the broker's controller log",
 	[TL_CAUSE_NETWORK] = "look at the path between client and broker (loss, delay, full buffers)",
-	[TL_CAUSE_BROKER_SIDE] = "time behind the client's socket: run the probe on that broker's host",
 	[TL_CAUSE_BROKER_BUSY] = "raise num.io.threads or num.network.threads, or spread partitions",
 	[TL_CAUSE_PAUSED] = "the broker's process did not run: look for GC, SIGSTOP or starvation",
 	[TL_CAUSE_LOG_LOCK] = "another append held this partition's log: its own cause is the one to cure",
@@ -44,9 +42,22 @@ static const char *const settings[TL_NR_CAUSES] = {
 		"move this log directory to a faster disk, or raise log.flush.interval.messages",
 };
 
-const char *advice_setting(enum tl_cause cause)
+/* What would tell more, of that which is not there yet. */
+const char *advice_todo(const struct tl_batch *b)
 {
-	return settings[cause];
+	enum tl_cause cause = b->verdict.cause;
+
+	if (cause == TL_CAUSE_BROKER_SIDE)
+		return b->probed ? "the probe saw no write and no sync that held it: look at that broker's "
+				   "request queue, GC and CPU"
+				 : "time behind the client's socket: run the probe on that broker's host";
+	if (cause != TL_CAUSE_UNKNOWN)
+		return settings[cause] ? settings[cause] : "";
+	if (!b->client)
+		return "run the shim in the app to learn more";
+	if (b->sent && !b->probed)
+		return "run the probe on the broker's host to learn more";
+	return "";
 }
 
 __attribute__((format(printf, 4, 5)))
@@ -119,6 +130,13 @@ void advice_text(struct tl_batch *b, char *text, size_t size)
 	case TL_CAUSE_UNKNOWN:
 		n = put(t, size, n, "%s after %s, less than half of it explained",
 			tl_outcome_names[b->outcome], total);
+		p = longest(b, TL_CAUSE_UNKNOWN);
+		if (p && p->name == TL_PHASE_RESPONSE && 2 * p->ns > b->end_ns - b->created_first_ns)
+			n = put(t, size, n, ": %s between the broker's answer and the client's reading it",
+				span_text(part, sizeof(part), p->ns));
+		else if (p && p->name == TL_PHASE_BROKER_DOWN && 2 * p->ns > b->end_ns - b->created_first_ns)
+			n = put(t, size, n, ": %s without a connection, and nothing that says why",
+				span_text(part, sizeof(part), p->ns));
 		break;
 	case TL_CAUSE_APP_ENDED:
 		n = put(t, size, n, "the app ended or gave it up %s after it was created", total);
@@ -146,8 +164,8 @@ void advice_text(struct tl_batch *b, char *text, size_t size)
 	if (b->outcome != TL_OUTCOME_ACKED && b->outcome != TL_OUTCOME_BROKER_ONLY &&
 	    b->outcome != TL_OUTCOME_OPEN)
 		n = put(t, size, n, "%s", state_of_log(b));
-	if (settings[v->cause][0])
-		put(t, size, n, ". To do: %s.", settings[v->cause]);
+	if (*advice_todo(b))
+		put(t, size, n, ". To do: %s.", advice_todo(b));
 	else
 		put(t, size, n, ".");
 }

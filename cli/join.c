@@ -152,6 +152,7 @@ static void tell(struct join *j, struct jbatch *jb)
 		b->messages = b->count;
 	describe_producer(jb);
 	broker_times(j, jb);
+	b->probed = broker_probed(j, jb);
 	fate_log(j, jb);
 	name_row(j, jb);
 	phases_of(j, jb);
@@ -224,6 +225,7 @@ void join_free(struct join *j)
 	struct interned *s, *st;
 	struct bthread *th, *tht;
 	struct bconn *bc, *bct;
+	struct conn *c, *ct;
 	struct req *r, *rt;
 	struct breq *br, *brt;
 	struct part *pa, *pat;
@@ -243,7 +245,7 @@ void join_free(struct join *j)
 	FREE_TABLE(j->topic_uuids, topic_uuid);
 	FREE_TABLE(j->insts, inst);
 	FREE_TABLE(j->peers, peer);
-	FREE_TABLE(j->conns, conn);
+	HASH_ITER(hh, j->conns, c, ct) { HASH_DEL(j->conns, c); free(c->signs); free(c); }
 	HASH_ITER(hh, j->parts, pa, pat) {
 		DL_FOREACH_SAFE(pa->debts, d, dt)
 			free(d);

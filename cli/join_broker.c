@@ -368,3 +368,41 @@ bool broker_may_tell(struct join *j, const struct jbatch *jb)
 	}
 	return false;
 }
+
+/* Did a probe watch that broker from..to, its requests or at least its log? */
+static bool watched(const struct jtrail *t, int64_t from, int64_t to)
+{
+	static const int either[] = { AT_COVER_REQUEST, AT_COVER_APPEND };
+
+	for (int i = 0; i < 2; i++) {
+		int k = either[i];
+
+		if (t->covered[k] && t->cover_from[k] <= from && (!t->cover_to[k] || t->cover_to[k] >= to))
+			return true;
+	}
+	return false;
+}
+
+bool broker_probed(struct join *j, const struct jbatch *jb)
+{
+	if (!jb->b.client)
+		return true;
+	for (uint32_t i = 0; i < jb->b.nr_attempts; i++) {
+		const struct tl_attempt *a = &jb->b.attempts[i];
+		const struct link_state *st = &jb->state[i];
+		const struct bconn *bc = st->breq ? st->breq->bconn :
+					 st->req ? st->req->conn->bconn : NULL;
+		int64_t to = a->response_read_ns ? a->response_read_ns : a->ended_ns ? a->ended_ns : jb->b.end_ns;
+		bool seen = false;
+
+		for (uint32_t k = 0; k < j->nr_trails && !seen; k++) {
+			const struct jtrail *t = j->trails[k];
+
+			if (t->probe && (bc ? bc->trail == t : a->broker >= 0 && t->broker == a->broker))
+				seen = watched(t, a->write_begin_ns, to);
+		}
+		if (!seen)
+			return false;
+	}
+	return jb->b.nr_attempts > 0;
+}

@@ -103,6 +103,7 @@ static void request_event(struct join *j, struct jtrail *t, const struct event *
 	r->version = e->version;
 	r->acks = e->acks;
 	r->client_id = join_intern(j, ev->tail, ev->tail_len);
+	conn_sign(c, r->end_ns, SIGN_LIFE);
 	for (uint32_t i = 0; i < r->nr_links; i++)
 		if (r->links[i].batch)
 			r->links[i].batch->b.attempts[r->links[i].attempt].write_end_ns = r->end_ns;
@@ -130,6 +131,7 @@ static void response_event(struct join *j, struct jtrail *t, const struct event 
 	if (!r || r->over)
 		return;
 	r->response_ns = ns;
+	conn_sign(r->conn, ns, SIGN_LIFE);
 	r->throttle_ms = ev->response.throttle_ms;
 	if (in && r->api == KAFKA_INIT_PRODUCER_ID && !ev->response.error)
 		spans_close(&in->no_id, ns);
@@ -438,6 +440,7 @@ bool client_event(struct join *j, struct jtrail *t, const struct event *ev)
 	case AT_EV_REQUEST:	 request_event(j, t, ev); return true;
 	case AT_EV_BATCH:	 batch_event(j, t, ev); return true;
 	case AT_EV_RESPONSE:	 response_event(j, t, ev); return true;
+	case AT_EV_TCP:		 tcp_event(j, t, ev); return true;
 	case AT_EV_REPLY:	 reply_event(j, t, ev); return true;
 	case AT_EV_LIB_REQUEST:
 		if (ev->lib_request.conn)

@@ -8,7 +8,7 @@
 #include "join_int.h"
 
 enum {	/* rd_kafka_resp_err_t, as far as an outcome depends on it */
-	ERR_TIMED_OUT = -192, ERR_PURGE_QUEUE = -152, ERR_PURGE_INFLIGHT = -151,
+	ERR_DESTROY = -197, ERR_TIMED_OUT = -192, ERR_PURGE_QUEUE = -152, ERR_PURGE_INFLIGHT = -151,
 };
 #define DEBT_AGE		(60000 * JOIN_MS)	/* callbacks of rows that were never told */
 #define DUPLICATE_SEQUENCE	46	/* Kafka's: it has that batch already */
@@ -20,6 +20,7 @@ static enum tl_outcome outcome_of(int32_t err)
 	case ERR_TIMED_OUT:	 return TL_OUTCOME_EXPIRED;
 	case ERR_PURGE_QUEUE:
 	case ERR_PURGE_INFLIGHT: return TL_OUTCOME_PURGED;
+	case ERR_DESTROY:	 return TL_OUTCOME_DROPPED;	/* destroy without flush */
 	default:		 return TL_OUTCOME_FAILED;
 	}
 }

@@ -54,6 +54,7 @@ struct peer {
 	uint32_t in_flight;
 	bool	 ever_up;
 	bool	 states;		/* the library tells its state: surer than connections */
+	enum { PEER_OTHER, PEER_CONNECT, PEER_AUTH, PEER_UP } state;	/* last told */
 	struct spans down, shaking, full, busy;	/* shaking: connected, not yet usable */
 	int64_t	 lost_ns, lost_since;	/* when its last connection ended, and why */
 	enum tl_cause lost_cause;
@@ -70,8 +71,14 @@ struct inst {
 	const char *client_id;
 	int64_t	 begin_ns, end_ns;
 	struct spans no_id;		/* idempotent, and no producer id yet */
+	struct spans no_broker;		/* no broker was up yet, and connecting had failed */
+	bool	 ever_up;
 	UT_hash_handle hh;
 };
+
+/* Signs of life, and what TCP said of an overdue request. */
+#define JOIN_SIGNS 256u
+struct sign { int64_t ns; enum { SIGN_LIFE, SIGN_ACKED, SIGN_STUCK } what; };
 
 struct conn {
 	struct key2 key;
@@ -86,6 +93,8 @@ struct conn {
 	struct bconn *bconn;		/* the same connection as the broker sees it */
 	struct req *reqs;		/* not yet freed */
 	uint32_t max_corr;
+	struct sign *signs;		/* a ring of JOIN_SIGNS, or NULL */
+	uint32_t nr_signs;
 	UT_hash_handle hh;
 };
 
@@ -386,6 +395,11 @@ void conn_bind(struct join *j, struct conn *c, uint32_t inst, int32_t broker);
 void conn_event(struct join *j, struct jtrail *t, const struct event *ev);
 void conn_end(struct join *j, struct jtrail *t, const struct event *ev);
 void broker_state(struct join *j, struct jtrail *t, const struct event *ev);
+void conn_sign(struct conn *c, int64_t ns, int what);
+void tcp_event(struct join *j, struct jtrail *t, const struct event *ev);
+enum tl_cause conn_says(const struct conn *c, int64_t from, int64_t to);	/* TCP's word; UNKNOWN none */
+bool conn_local(const struct conn *c);			/* both ends on one host */
+bool conn_read_on(const struct conn *c, int64_t from, int64_t to);	/* the client kept at it */
 
 /* join_fate.c */
 void fate_acks(struct join *j, struct jtrail *t, const struct event *ev);
@@ -400,6 +414,7 @@ void fate_log(struct join *j, struct jbatch *jb);	/* in_log, resend, expired_by 
 bool broker_event(struct join *j, struct jtrail *t, const struct event *ev);
 void breq_unlink(struct join *j, struct breq *r);
 bool broker_may_tell(struct join *j, const struct jbatch *jb);
+bool broker_probed(struct join *j, const struct jbatch *jb);
 struct busy busy_of(struct join *j, const struct breq *r);
 struct jbatch *broker_batch(struct join *j, struct jtrail *t, const struct ident *id);
 void broker_only_pend(struct join *j, struct jbatch *jb, int64_t ns);

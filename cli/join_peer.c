@@ -249,6 +249,63 @@ void conn_event(struct join *j, struct jtrail *t, const struct event *ev)
 	conn_bind(j, c, e->inst, e->broker);
 }
 
+/* ---- what the connection tells of its two ends ------------------------------- */
+
+void conn_sign(struct conn *c, int64_t ns, int what)
+{
+	if (!c->signs)
+		c->signs = join_alloc(JOIN_SIGNS * sizeof(*c->signs));
+	c->signs[c->nr_signs % JOIN_SIGNS].ns = ns;
+	c->signs[c->nr_signs++ % JOIN_SIGNS].what = what;
+}
+
+/* Sampled while a request was overdue: did the peer's TCP acknowledge it? */
+void tcp_event(struct join *j, struct jtrail *t, const struct event *ev)
+{
+	const struct ev_tcp *e = &ev->tcp;
+	bool stuck = e->unacked && (e->retransmits || e->backoff);
+	struct conn *c = conn_find(j, t->index, e->conn);
+
+	if (c && (stuck || !e->unacked))
+		conn_sign(c, event_axis(ev, ev->ns), stuck ? SIGN_STUCK : SIGN_ACKED);
+}
+
+enum tl_cause conn_says(const struct conn *c, int64_t from, int64_t to)
+{
+	uint32_t n = c->nr_signs < JOIN_SIGNS ? c->nr_signs : JOIN_SIGNS, stuck = 0, acked = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct sign *s = &c->signs[i];
+
+		if (s->ns < from || s->ns > to)
+			continue;
+		stuck += s->what == SIGN_STUCK;
+		acked += s->what == SIGN_ACKED;
+	}
+	return stuck > acked ? TL_CAUSE_NETWORK : acked ? TL_CAUSE_BROKER_SIDE : TL_CAUSE_UNKNOWN;
+}
+
+bool conn_local(const struct conn *c)
+{
+	return c->told && c->peer_hi == c->local_hi && c->peer_lo == c->local_lo;
+}
+
+/*
+ * Between a broker's answer and its reading: was the client at that socket in the later
+ * half, and not only in the burst that ended it?  Then the bytes were not there.
+ */
+bool conn_read_on(const struct conn *c, int64_t from, int64_t to)
+{
+	uint32_t n = c->nr_signs < JOIN_SIGNS ? c->nr_signs : JOIN_SIGNS;
+	int64_t slack = (to - from) / 10 > 5 * JOIN_MS ? (to - from) / 10 : 5 * JOIN_MS;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (c->signs[i].what == SIGN_LIFE && c->signs[i].ns >= from + (to - from) / 2 &&
+		    c->signs[i].ns < to - slack)
+			return true;
+	return false;
+}
+
 /*
  * A client that closes while requests wait gave up on the broker's answers: what is
  * down from here on is down because of what held those.
@@ -259,7 +316,7 @@ static void conn_lost(struct conn *c, uint32_t how, int64_t ns)
 	int64_t since = 0;
 
 	p->lost_ns = ns;
-	p->lost_cause = TL_CAUSE_UNREACHABLE;
+	p->lost_cause = how == AT_END_ERROR ? TL_CAUSE_UNREACHABLE : TL_CAUSE_UNKNOWN;
 	p->lost_conn = NULL;
 	for (struct req *r = c->reqs; r; r = r->next)
 		if (r->flying && !r->over && (!since || r->end_ns < since))
@@ -313,37 +370,84 @@ static bool state_is(const struct event *ev, const char *const names[])
 	return false;
 }
 
+/* An address by which no broker is known yet. */
+static uint32_t address_of(const struct event *ev)
+{
+	const char *slash = memrchr(ev->tail, '/', ev->tail_len);
+	uint32_t h = 2166136261u;
+
+	for (const char *s = ev->tail; slash && s < slash; s++)
+		h = (h ^ (uint8_t)*s) * 16777619u;
+	return h | 0x80000000u;
+}
+
+/* Down from here on; `from` is what it came from. */
+static void peer_down(struct peer *p, int64_t ns, int from)
+{
+	bool lost = ns - p->lost_ns < 10000 * JOIN_MS;
+	enum tl_cause cause = from == PEER_CONNECT ? TL_CAUSE_UNREACHABLE :
+			      from == PEER_AUTH ? TL_CAUSE_AUTH : TL_CAUSE_UNKNOWN;
+
+	spans_close(&p->shaking, ns);
+	if (!p->down.open_since) {
+		if (cause == TL_CAUSE_UNKNOWN && lost)
+			cause = p->lost_cause;
+		spans_open(&p->down, ns, cause);
+		if (lost && cause == p->lost_cause)
+			spans_blame(&p->down, p->lost_conn, p->lost_since);
+	} else if (cause != TL_CAUSE_UNKNOWN && !(p->down.open_conn && p->down.open_conn->bconn)) {
+		/* It was down; now it is known that connecting fails. */
+		p->down.open_cause = cause;
+		p->down.open_conn = NULL;
+	}
+}
+
 void broker_state(struct join *j, struct jtrail *t, const struct event *ev)
 {
 	static const char *const up[] = { "UP", "UPDATE", NULL };
-	static const char *const shaking[] = { "APIVERSION_QUERY", "SSL_HANDSHAKE", "AUTH_HANDSHAKE",
-					       "AUTH_REQ", "AUTH_LEGACY", "REAUTH", NULL };
+	static const char *const connecting[] = { "CONNECT", NULL };
+	static const char *const auth[] = { "SSL_HANDSHAKE", "AUTH_HANDSHAKE", "AUTH_REQ", "AUTH_LEGACY", NULL };
+	static const char *const shaking[] = { "APIVERSION_QUERY", "REAUTH", NULL };
+	static const char *const down[] = { "DOWN", NULL };
 	struct key3 key = { t->index, ev->broker_state.inst, (uint32_t)ev->broker_state.broker };
-	const struct inst *in = inst_find(j, t->index, ev->broker_state.inst);
+	struct inst *in = inst_find(j, t->index, ev->broker_state.inst);
 	int64_t ns = event_axis(ev, ev->ns);
 	struct peer *p;
+	int from;
 
-	if (ev->broker_state.broker < 0 || !ev->tail_len)
+	if (!ev->tail_len)
 		return;
+	if (ev->broker_state.broker < 0)
+		key.corr = address_of(ev);
 	p = peer_get(j, key);
 	if (!p->states) {
 		p->states = true;
-		spans_open(&p->down, in ? in->begin_ns : ns, TL_CAUSE_COLD_START);
+		if (!p->down.open_since && !p->down.nr)
+			spans_open(&p->down, in ? in->begin_ns : ns, TL_CAUSE_COLD_START);
 	}
+	from = p->state;
+	p->state = PEER_OTHER;
 	if (state_is(ev, up)) {
+		p->state = PEER_UP;
 		spans_close(&p->down, ns);
 		spans_close(&p->shaking, ns);
+		if (in) {
+			in->ever_up = true;
+			spans_close(&in->no_broker, ns);
+		}
+	} else if (state_is(ev, auth)) {
+		p->state = PEER_AUTH;
+		spans_close(&p->down, ns);
+		spans_open(&p->shaking, ns, TL_CAUSE_BROKER_SIDE);
 	} else if (state_is(ev, shaking)) {
 		spans_close(&p->down, ns);
 		spans_open(&p->shaking, ns, TL_CAUSE_BROKER_SIDE);
+	} else if (state_is(ev, connecting)) {
+		p->state = PEER_CONNECT;
+		peer_down(p, ns, PEER_OTHER);
 	} else {
-		bool lost = ns - p->lost_ns < 10000 * JOIN_MS;
-
-		spans_close(&p->shaking, ns);
-		if (!p->down.open_since) {
-			spans_open(&p->down, ns, lost ? p->lost_cause : TL_CAUSE_UNREACHABLE);
-			if (lost)
-				spans_blame(&p->down, p->lost_conn, p->lost_since);
-		}
+		peer_down(p, ns, state_is(ev, down) ? from : PEER_OTHER);
+		if (in && !in->ever_up && from == PEER_CONNECT && state_is(ev, down))
+			spans_open(&in->no_broker, in->begin_ns, TL_CAUSE_UNREACHABLE);
 	}
 }

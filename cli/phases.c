@@ -113,6 +113,8 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 				slice_look(&c->jb->inst->no_id, TL_PHASE_BROKER_DOWN, c->at, &s);
 			slice_look(&peer->full, TL_PHASE_WINDOW, c->at, &s);
 			slice_look(&peer->busy, TL_PHASE_BACKPRESSURE, c->at, &s);
+		} else if (c->jb->inst) {
+			slice_look(&c->jb->inst->no_broker, TL_PHASE_BROKER_DOWN, c->at, &s);
 		}
 		/* A moment between two reasons belongs to the one before. */
 		if (!s.found && s.until - c->at < PHASE_SLACK && c->b->nr_phases &&
@@ -124,7 +126,7 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 			continue;
 		/* Merged with a slice before it: the longer one says why. */
 		if (p->cause == TL_CAUSE_UNKNOWN || 2 * (c->at - at) > p->ns) {
-			p->cause = s.cause ? s.cause : TL_CAUSE_UNREACHABLE;
+			p->cause = s.cause;
 			p->culprit = NULL;
 			if (s.conn)
 				inherit_from_conn(c->j, p, s.conn, s.since, s.conn->end_ns);
@@ -164,18 +166,35 @@ static void before_send(struct cut *c, int64_t until)
 
 /* ---- one attempt ------------------------------------------------------------------ */
 
+/* What TCP said while it waited: the client alone cannot tell more. */
+static void hear_tcp(struct tl_phase *p, const struct conn *conn)
+{
+	if (p && conn && p->cause == TL_CAUSE_UNKNOWN)
+		p->cause = conn_says(conn, p->begin_ns, p->begin_ns + p->ns);
+}
+
+/* Not read although nothing was ahead of it: on the broker's host, or not even there? */
+static enum tl_phase_name unread(const struct tl_attempt *a, const struct link_state *st)
+{
+	if (a->arrived_ns || !a->read_ns || (st->req && conn_local(st->req->conn)))
+		return TL_PHASE_BROKER_SIDE;
+	return TL_PHASE_UNKNOWN;
+}
+
 /* From the client's socket until the broker read it, or `to` when it never did. */
 static void until_read(struct cut *c, const struct tl_attempt *a, const struct link_state *st, int64_t to)
 {
 	const struct bconn *bc = st->breq ? st->breq->bconn : st->req ? st->req->conn->bconn : NULL;
 	enum tl_known known = a->read_ns ? a->broker_known : TL_KNOWN_EXACT;
 	int64_t shift = st->breq && a->read_ns ? st->breq->read_ns - a->read_ns : 0;
+	struct tl_phase *p;
 	struct held h;
 
 	if (to > c->limit)
 		to = c->limit;
 	if (!bc) {
-		go(c, TL_PHASE_BROKER_SIDE, to, known, a->bound_ns);
+		p = go(c, TL_PHASE_BROKER_SIDE, to, known, a->bound_ns);
+		hear_tcp(p, st->req ? st->req->conn : NULL);
 		return;
 	}
 	if (a->arrived_ns)
@@ -184,14 +203,13 @@ static void until_read(struct cut *c, const struct tl_attempt *a, const struct l
 		return;
 	h = held_of(c->j, bc, c->at, to, st->breq, shift);
 	if (!h.total && !h.quota) {
-		if (a->arrived_ns && to - c->at >= PHASE_SLACK)
-			go(c, TL_PHASE_BROKER_SIDE, to, known, a->bound_ns);
-		else
-			go(c, a->read_ns ? TL_PHASE_NETWORK : TL_PHASE_BROKER_SIDE, to, known, a->bound_ns);
+		bool quick = !a->arrived_ns && a->read_ns && to - c->at < PHASE_SLACK;
+
+		go(c, quick ? TL_PHASE_NETWORK : unread(a, st), to, known, a->bound_ns);
 		return;
 	}
 	if (!a->arrived_ns && h.first > c->at + PHASE_SLACK)
-		go(c, TL_PHASE_NETWORK, h.first, TL_KNOWN_INFERRED, a->bound_ns);
+		go(c, unread(a, st), h.first, TL_KNOWN_INFERRED, a->bound_ns);
 	if (a->read_ns && to - h.last > MUTE_SLACK && !h.quota) {
 		inherit(go(c, TL_PHASE_BEHIND, h.last, weaker(known, a->arrived_ns ? TL_KNOWN_EXACT
 			: TL_KNOWN_INFERRED), a->bound_ns), &h);
@@ -253,6 +271,17 @@ static void until_append(struct cut *c, const struct link_state *st, int64_t to,
 	p->culprit = culprit;
 }
 
+/* Written by the broker, and not yet read: by the network, or by a client that did not look? */
+static void until_response(struct cut *c, const struct link_state *st, int64_t to)
+{
+	const struct conn *conn = st->req ? st->req->conn : NULL;
+	int64_t end = to < c->limit ? to : c->limit;
+	struct tl_phase *p = go_exact(c, TL_PHASE_RESPONSE, to);
+
+	if (p && conn && !conn_local(conn) && conn_read_on(conn, p->begin_ns, end))
+		p->cause = TL_CAUSE_NETWORK;
+}
+
 static void attempt(struct cut *c, uint32_t i, int64_t limit)
 {
 	struct tl_attempt *a = &c->b->attempts[i];
@@ -267,6 +296,7 @@ static void attempt(struct cut *c, uint32_t i, int64_t limit)
 	p = go_exact(c, TL_PHASE_SOCKET, a->write_end_ns);
 	if (p && p->ns > PHASE_SLACK)
 		inherit_from_peer(c->j, p, c->jb->peer);
+	hear_tcp(p, st->req ? st->req->conn : NULL);
 	if (a->read_ns)
 		until_read(c, a, st, a->read_ns);
 	else if (a->append_begin_ns || !a->response_read_ns)
@@ -291,12 +321,12 @@ static void attempt(struct cut *c, uint32_t i, int64_t limit)
 	}
 	if (a->response_written_ns) {
 		go(c, TL_PHASE_BROKER_SIDE, a->response_written_ns, known, bound);
-		go_exact(c, TL_PHASE_RESPONSE, a->response_read_ns);
-	} else if (a->response_read_ns) {
-		go_exact(c, TL_PHASE_BROKER_SIDE, a->response_read_ns);
+		until_response(c, st, a->response_read_ns ? a->response_read_ns : c->limit);
+	} else {
+		p = go_exact(c, TL_PHASE_BROKER_SIDE, a->response_read_ns ? a->response_read_ns : c->limit);
+		if (!a->read_ns && !a->append_begin_ns)
+			hear_tcp(p, st->req ? st->req->conn : NULL);
 	}
-	if (!a->response_read_ns)
-		go_exact(c, a->response_written_ns ? TL_PHASE_RESPONSE : TL_PHASE_BROKER_SIDE, c->limit);
 	c->limit = keep;
 }
 

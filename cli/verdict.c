@@ -12,22 +12,22 @@ enum tl_cause verdict_phase_cause(const struct tl_batch *b, const struct tl_phas
 	case TL_PHASE_LINGER:	   return TL_CAUSE_LINGER;
 	case TL_PHASE_WINDOW:	   return p->cause ? p->cause : TL_CAUSE_WINDOW;
 	case TL_PHASE_BROKER_DOWN:
-		/* A start that took long and then worked; or a broker that never came up. */
+		/* A start that took long and then worked. */
 		if (p->cause == TL_CAUSE_COLD_START && b->outcome == TL_OUTCOME_ACKED)
 			return TL_CAUSE_COLD_START;
-		return p->cause && p->cause != TL_CAUSE_COLD_START ? p->cause : TL_CAUSE_UNREACHABLE;
+		return p->cause != TL_CAUSE_COLD_START ? p->cause : TL_CAUSE_UNKNOWN;
 	case TL_PHASE_BACKPRESSURE:
-	case TL_PHASE_SOCKET:	   return p->cause ? p->cause : TL_CAUSE_NETWORK;
+	case TL_PHASE_SOCKET:
+	case TL_PHASE_RESPONSE:
+	case TL_PHASE_RETRY:	   return p->cause;	/* by evidence, or not known */
 	case TL_PHASE_NETWORK:	   return TL_CAUSE_NETWORK;
 	case TL_PHASE_BEHIND:	   return p->cause ? p->cause : TL_CAUSE_BROKER_SIDE;
-	case TL_PHASE_RETRY:	   return p->cause;
 	case TL_PHASE_QUEUE:
 	case TL_PHASE_BROKER_SIDE: return p->cause ? p->cause : TL_CAUSE_BROKER_SIDE;
 	case TL_PHASE_APPEND:	   return TL_CAUSE_APPEND_STALL;
 	case TL_PHASE_FSYNC:
 	case TL_PHASE_INDEX:	   return TL_CAUSE_LEADER_FSYNC;
 	case TL_PHASE_REPLICATION: return TL_CAUSE_FOLLOWER;
-	case TL_PHASE_RESPONSE:	   return TL_CAUSE_NETWORK;
 	case TL_PHASE_CALLBACK:	   return TL_CAUSE_APP_NOT_POLLING;
 	default:		   return TL_CAUSE_UNKNOWN;
 	}

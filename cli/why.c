@@ -24,6 +24,7 @@ struct bucket {
 	uint64_t batches, messages, in_log, not_in_log;
 	int64_t	 total_ns, cause_ns, worst_ns;
 	int64_t	 sync_ns, flush_ns, syncs;
+	const char *todo;		/* of the slowest */
 };
 
 struct args {
@@ -128,8 +129,10 @@ static void count(void *arg, struct tl_batch *b)
 	p->not_in_log += b->in_log == TL_IN_LOG_NO;
 	p->total_ns += total;
 	p->cause_ns += b->verdict.causes[0].ns;
-	if (total > p->worst_ns)
+	if (total > p->worst_ns || !p->todo) {
 		p->worst_ns = total;
+		p->todo = advice_todo(b);
+	}
 	for (uint32_t i = 0; i < b->nr_attempts; i++)
 		if (b->attempts[i].sync.ns) {
 			p->syncs++;
@@ -186,8 +189,8 @@ static void bucket_text(const struct args *args, const struct bucket *p)
 			      " In the log: %llu yes, %llu no, %llu unknown.",
 			      (unsigned long long)p->in_log, (unsigned long long)p->not_in_log,
 			      (unsigned long long)(p->batches - p->in_log - p->not_in_log));
-	if (*advice_setting(p->cause))
-		snprintf(line + n, sizeof(line) - (size_t)n, " To do: %s.", advice_setting(p->cause));
+	if (*p->todo)
+		snprintf(line + n, sizeof(line) - (size_t)n, " To do: %s.", p->todo);
 	wrap_begin(&w, stdout, 2);
 	wrap_text(&w, line);
 	wrap_end(&w);
@@ -289,8 +292,6 @@ static void tell(void *arg, struct tl_batch *b)
 	}
 	if (!affected(b))
 		return;
-	if (!args->told)
-		fputc('\n', stdout);
 	/* What was lost is told before what was merely late. */
 	if (!args->c.filter.slowest) {
 		if (arrived(b) && args->told_late + args->lost >= EXAMPLES)
@@ -298,6 +299,8 @@ static void tell(void *arg, struct tl_batch *b)
 		if (args->told >= EXAMPLES)
 			return;
 	}
+	if (!args->told)
+		fputc('\n', stdout);
 	args->told_late += arrived(b);
 	args->told++;
 	batch_head_text(stdout, b, args->colour);

@@ -46,7 +46,8 @@ static void test_each_phase(void **state)
 {
 	static const struct { enum tl_phase_name name; enum tl_cause cause; } is[] = {
 		{ TL_PHASE_BLOCKED, TL_CAUSE_QUEUE_FULL }, { TL_PHASE_LINGER, TL_CAUSE_LINGER },
-		{ TL_PHASE_WINDOW, TL_CAUSE_WINDOW }, { TL_PHASE_BROKER_DOWN, TL_CAUSE_UNREACHABLE },
+		{ TL_PHASE_WINDOW, TL_CAUSE_WINDOW }, { TL_PHASE_BROKER_DOWN, TL_CAUSE_UNKNOWN },
+		{ TL_PHASE_RESPONSE, TL_CAUSE_UNKNOWN }, { TL_PHASE_SOCKET, TL_CAUSE_UNKNOWN },
 		{ TL_PHASE_NETWORK, TL_CAUSE_NETWORK }, { TL_PHASE_QUEUE, TL_CAUSE_BROKER_SIDE },
 		{ TL_PHASE_APPEND, TL_CAUSE_APPEND_STALL }, { TL_PHASE_FSYNC, TL_CAUSE_LEADER_FSYNC },
 		{ TL_PHASE_INDEX, TL_CAUSE_LEADER_FSYNC }, { TL_PHASE_REPLICATION, TL_CAUSE_FOLLOWER },
@@ -73,7 +74,8 @@ static void test_healthy(void **state)
 	b = MADE(TL_OUTCOME_ACKED, P(LINGER, 5), P(FSYNC, 95));
 	assert_int_equal(b.verdict.cause, TL_CAUSE_LEADER_FSYNC);
 	/* However fast, an expiry is not healthy. */
-	b = MADE(TL_OUTCOME_EXPIRED, P(BROKER_DOWN, 20));
+	b = MADE(TL_OUTCOME_EXPIRED,
+		 { .name = TL_PHASE_BROKER_DOWN, .ns = 20 * MS, .cause = TL_CAUSE_UNREACHABLE });
 	assert_int_equal(b.verdict.cause, TL_CAUSE_UNREACHABLE);
 }
 
@@ -131,6 +133,10 @@ static void test_cold_start(void **state)
 
 	(void)state;
 	assert_int_equal(b.verdict.cause, TL_CAUSE_COLD_START);
+	/* Never up, and nothing that says why. */
+	b = MADE(TL_OUTCOME_EXPIRED, down);
+	assert_int_equal(b.verdict.cause, TL_CAUSE_UNKNOWN);
+	down.cause = TL_CAUSE_UNREACHABLE;
 	b = MADE(TL_OUTCOME_EXPIRED, down);
 	assert_int_equal(b.verdict.cause, TL_CAUSE_UNREACHABLE);
 }
