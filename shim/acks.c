@@ -89,7 +89,7 @@ static void begin_batch(struct thread *t, const struct instance *in, const rd_ka
 	if (!m->err && m->offset == RD_KAFKA_OFFSET_INVALID)
 		ev->flags |= AT_ACKS_IMPLICIT;
 	if (t->acks_expect > 1)
-		ev->flags |= AT_ACKS_LAST_MS;	/* until the last one is seen */
+		ev->flags |= AT_ACKS_LAST_UNSEEN;	/* until the last one is seen */
 	emit_done(t, ring);
 	t->acks = (struct fold){ ev, t->pen.seq[ring], ring };
 	t->acks_rkt = m->rkt;
@@ -102,19 +102,18 @@ static void add_message(struct thread *t, struct ev_acks *ev, const struct lib *
 
 	if (!m->err)
 		ev->last_offset = m->offset;
-	if (known) {
+	/*
+	 * The last message's times count, and a clock costs more than the rest of this
+	 * function.  The wire told how many messages the batch has; where it could not,
+	 * any may be the last.
+	 */
+	if (known && (!t->acks_expect || count == t->acks_expect)) {
 		rd_kafka_timestamp_type_t type;
 
 		ev->last_ts_ms = lib->rd_kafka_message_timestamp(m, &type);
-		/*
-		 * A clock costs more than the rest of this function.  The wire told
-		 * how many messages the batch has; where it could not, look each time.
-		 */
-		if (!t->acks_expect || count == t->acks_expect) {
-			ev->last_ns = at_now();
-			ev->created_last_ns = created_ns(lib, m, ev->last_ns);
-			ev->flags &= ~AT_ACKS_LAST_MS;
-		}
+		ev->last_ns = at_now();
+		ev->created_last_ns = created_ns(lib, m, ev->last_ns);
+		ev->flags &= ~AT_ACKS_LAST_UNSEEN;
 	}
 	__atomic_store_n(&ev->count, count, __ATOMIC_RELEASE);
 }

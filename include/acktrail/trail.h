@@ -298,7 +298,7 @@ E(PAUSE, pause, 51, "journal handle, dirty throttling or page wait ended", \
 #define AT_INST_GONE		64u	/* rd_kafka_new failed */
 
 /* Bits of ACKS.flags. */
-#define AT_ACKS_LAST_MS		1u	/* created_last_ns is exact to 1 ms only */
+#define AT_ACKS_LAST_UNSEEN	1u	/* last_ns, last_ts_ms, created_last_ns are the first message's */
 #define AT_ACKS_IMPLICIT	2u	/* idempotent, acknowledged without an offset */
 #define AT_ACKS_LOG_APPEND	4u	/* the timestamps are the broker's */
 
