@@ -6,13 +6,14 @@
 #include <unistd.h>
 #include "batch_view.h"
 #include "joined.h"
+#include "requests_view.h"
 #include "say.h"
 
-enum { KEY_ATTEMPTS = 0x600 };
+enum { KEY_ATTEMPTS = 0x600, KEY_REQUESTS };
 
 struct args {
 	struct joined c;
-	bool	 attempts;
+	bool	 attempts, requests;
 	bool	 colour;
 	struct out out;
 	uint64_t rows;
@@ -21,6 +22,9 @@ struct args {
 static const struct argp_option options[] = {
 	{ "attempts", KEY_ATTEMPTS, NULL, 0,
 	  "Each attempt to send a batch, and batches whose messages all moved into others", 0 },
+	{ "requests", KEY_REQUESTS, NULL, 0,
+	  "Before the batches, every Kafka request that the clients sent, whatever its API: size, round "
+	  "trip, error, or how it ended without an answer", 0 },
 	{ 0 }
 };
 
@@ -35,6 +39,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_ATTEMPTS:
 		args->attempts = args->c.attempts = true;
+		return 0;
+	case KEY_REQUESTS:
+		args->requests = true;
 		return 0;
 	}
 	return ARGP_ERR_UNKNOWN;
@@ -69,6 +76,8 @@ int cmd_timeline(int argc, char **argv)
 		return STATUS_USAGE;
 	args.colour = say_colour(stdout);
 	out_open(&args.out, STDOUT_FILENO);
+	if (args.requests && requests_show(&args.c, &args.out, args.colour) && args.c.format == FORMAT_TEXT)
+		putchar('\n');
 	joined_run(&args.c, row, NULL, &args);
 	if (out_close(&args.out) || fflush(stdout)) {
 		joined_close(&args.c);
