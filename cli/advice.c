@@ -94,7 +94,7 @@ static const char *story(enum tl_cause cause)
 	case TL_CAUSE_LINGER:		return "waiting for more messages (linger)";
 	case TL_CAUSE_BROKER_SIDE:	return "the broker's side";
 	case TL_CAUSE_UNREACHABLE:	return "no connection to the broker";
-	case TL_CAUSE_COLD_START:	return "the first connection being made";
+	case TL_CAUSE_COLD_START:	return "the start: connecting and what is asked before the first Produce";
 	case TL_CAUSE_APP_NOT_POLLING:	return "the app not serving delivery reports";
 	case TL_CAUSE_QUEUE_FULL:	return "produce() blocked by a full queue";
 	case TL_CAUSE_QUOTA:		return "the broker's quota";

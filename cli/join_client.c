@@ -7,6 +7,7 @@
 #include <string.h>
 #include <acktrail/kafka.h>
 #include "join_int.h"
+#include "requests.h"
 
 struct inst *inst_find(struct join *j, uint32_t trail, uint32_t id)
 {
@@ -87,6 +88,7 @@ static void request_event(struct join *j, struct jtrail *t, const struct event *
 	const struct ev_request *e = &ev->request;
 	struct req *r = req_find(j, t, e->conn, e->corr);
 	struct conn *c = conn_get(j, t, e->conn);
+	struct inst *in;
 
 	if (r && r->told)
 		return;
@@ -113,13 +115,32 @@ static void request_event(struct join *j, struct jtrail *t, const struct event *
 		r->over = true;			/* nobody answers; its batches free it */
 	else if (!r->over)
 		peer_fly(j, r);
+	in = inst_find(j, t->index, c->inst);
+	if (in && e->api == KAFKA_PRODUCE && !in->produced) {
+		in->produced = true;
+		spans_close(&in->prelude, r->begin_ns);
+	} else if (in && !in->produced) {
+		spans_open(&in->prelude, r->begin_ns, TL_CAUSE_COLD_START);
+	}
 	/* A later one bumps the epoch: nothing is sent until it is answered. */
 	if (e->api == KAFKA_INIT_PRODUCER_ID) {
-		struct inst *in = inst_find(j, t->index, c->inst);
-
 		if (in && in->no_id.nr)
 			spans_open(&in->no_id, r->end_ns, TL_CAUSE_IDEMPOTENCE);
 	}
+}
+
+/* Has that instance a request under way on any connection? */
+static bool conns_flying(struct join *j, const struct inst *in)
+{
+	struct conn *c, *tmp;
+	struct req *r;
+
+	HASH_ITER(hh, j->conns, c, tmp)
+		if (c->key.trail == in->key.trail && c->inst == in->key.id && !c->end_ns)
+			DL_FOREACH(c->reqs, r)
+				if (r->flying)
+					return true;
+	return false;
 }
 
 static void response_event(struct join *j, struct jtrail *t, const struct event *ev)
@@ -133,9 +154,16 @@ static void response_event(struct join *j, struct jtrail *t, const struct event 
 	r->response_ns = ns;
 	conn_sign(r->conn, ns, SIGN_LIFE);
 	r->throttle_ms = ev->response.throttle_ms;
+	peer_land(j, r, ns);
+	if (in && !in->produced) {
+		const char *name = kafka_api_name(r->api);
+
+		cold_step(in, name ? name : "other requests", r->end_ns, ns);
+		if (in->prelude.open_since && !conns_flying(j, in))
+			spans_close(&in->prelude, ns);
+	}
 	if (in && r->api == KAFKA_INIT_PRODUCER_ID && !ev->response.error)
 		spans_close(&in->no_id, ns);
-	peer_land(j, r, ns);
 	for (uint32_t i = 0; i < r->nr_links; i++) {
 		struct link *l = &r->links[i];
 

@@ -13,6 +13,7 @@
 
 #define JOIN_MS		1000000LL
 #define JOIN_SPANS	64u	/* intervals remembered of a kind */
+#define JOIN_COLD	12u
 #define JOIN_BUSY	1024u	/* answered requests remembered per broker connection */
 
 void *join_alloc(size_t n);		/* zeroed; ends the program when there is none */
@@ -54,7 +55,8 @@ struct peer {
 	uint32_t in_flight;
 	bool	 ever_up;
 	bool	 states;		/* the library tells its state: surer than connections */
-	enum { PEER_OTHER, PEER_CONNECT, PEER_AUTH, PEER_UP } state;	/* last told */
+	enum { PEER_OTHER, PEER_CONNECT, PEER_TLS, PEER_AUTH, PEER_UP } state;	/* last told */
+	int64_t	 state_ns;		/* since */
 	struct spans down, shaking, full, busy;	/* shaking: connected, not yet usable */
 	int64_t	 lost_ns, lost_since;	/* when its last connection ended, and why */
 	enum tl_cause lost_cause;
@@ -73,6 +75,11 @@ struct inst {
 	struct spans no_id;		/* idempotent, and no producer id yet */
 	struct spans no_broker;		/* no broker was up yet, and connecting had failed */
 	bool	 ever_up;
+	/* The start, until the first Produce: each kind of step, and when the last of it ended. */
+	struct cold { const char *name; int64_t ns, end; } cold[JOIN_COLD];
+	uint32_t nr_cold;
+	bool	 produced;
+	struct spans prelude;		/* requests that came before any Produce */
 	UT_hash_handle hh;
 };
 
@@ -395,6 +402,7 @@ void conn_bind(struct join *j, struct conn *c, uint32_t inst, int32_t broker);
 void conn_event(struct join *j, struct jtrail *t, const struct event *ev);
 void conn_end(struct join *j, struct jtrail *t, const struct event *ev);
 void broker_state(struct join *j, struct jtrail *t, const struct event *ev);
+void cold_step(struct inst *in, const char *name, int64_t begin, int64_t end);
 void conn_sign(struct conn *c, int64_t ns, int what);
 void tcp_event(struct join *j, struct jtrail *t, const struct event *ev);
 enum tl_cause conn_says(const struct conn *c, int64_t from, int64_t to);	/* TCP's word; UNKNOWN none */
@@ -445,6 +453,9 @@ const char *parts_culprit(struct join *j, const struct tl_parts *p);
 
 /* phases.c */
 void phases_of(struct join *j, struct jbatch *jb);
+
+/* What the start of that instance went by, most time first; NULL nothing. */
+const char *cold_text(struct join *j, const struct inst *in);
 
 /* phases_held.c */
 struct held { int64_t fsync, append, quota, total, first, last, worst; const char *culprit; };

@@ -3,8 +3,10 @@
  * join_peer.c - a broker as one producer instance sees it: its connections, its state,
  * how many requests are in flight to it.
  */
+#include <stdio.h>
 #include <string.h>
 #include "join_int.h"
+#include "span.h"
 
 #define IDEMPOTENT_IN_FLIGHT	5	/* librdkafka lowers the limit to this */
 
@@ -234,6 +236,12 @@ void conn_event(struct join *j, struct jtrail *t, const struct event *ev)
 		c->local_lo = e->local_lo;
 		c->local_port = e->local_port;
 		c->flags = e->flags;
+		if (c->connect_ns && c->ready_ns && e->inst && !peer_get(j, peer_key(c))->states) {
+			struct inst *in = inst_find(j, t->index, e->inst);
+
+			if (in && !in->produced)
+				cold_step(in, "connect", c->connect_ns, c->ready_ns);
+		}
 		/* The place kept while nothing was known of it gives way. */
 		conn_leave(j, c, 0, false);
 		if (c->peer && c->peer->last == c)
@@ -247,6 +255,53 @@ void conn_event(struct join *j, struct jtrail *t, const struct event *ev)
 	}
 	c->flags |= e->flags;
 	conn_bind(j, c, e->inst, e->broker);
+}
+
+/* ---- a cold start ------------------------------------------------------------ */
+
+/* A step of the start; of those that run side by side each moment counts once a kind. */
+void cold_step(struct inst *in, const char *name, int64_t begin, int64_t end)
+{
+	struct cold *c = NULL;
+
+	if (begin < in->begin_ns)
+		begin = in->begin_ns;
+	for (uint32_t i = 0; i < in->nr_cold; i++)
+		if (!strcmp(in->cold[i].name, name))
+			c = &in->cold[i];
+	if (!c && in->nr_cold < JOIN_COLD) {
+		c = &in->cold[in->nr_cold++];
+		c->name = name;
+	}
+	if (!c)
+		return;
+	if (begin < c->end)
+		begin = c->end;
+	if (end > begin) {
+		c->ns += end - begin;
+		c->end = end;
+	}
+}
+
+const char *cold_text(struct join *j, const struct inst *in)
+{
+	bool told[JOIN_COLD] = { false };
+	char text[160], t[24];
+	size_t n = 0;
+
+	for (int k = 0; in && k < 4; k++) {
+		int best = -1;
+
+		for (uint32_t i = 0; i < in->nr_cold; i++)
+			if (!told[i] && (best < 0 || in->cold[i].ns > in->cold[best].ns))
+				best = (int)i;
+		if (best < 0 || (k && in->cold[best].ns < JOIN_MS))
+			break;
+		told[best] = true;
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s %s", n ? ", " : "", in->cold[best].name,
+				      span_text(t, sizeof(t), in->cold[best].ns));
+	}
+	return join_intern(j, text, n);
 }
 
 /* ---- what the connection tells of its two ends ------------------------------- */
@@ -386,7 +441,7 @@ static void peer_down(struct peer *p, int64_t ns, int from)
 {
 	bool lost = ns - p->lost_ns < 10000 * JOIN_MS;
 	enum tl_cause cause = from == PEER_CONNECT ? TL_CAUSE_UNREACHABLE :
-			      from == PEER_AUTH ? TL_CAUSE_AUTH : TL_CAUSE_UNKNOWN;
+			      from == PEER_AUTH || from == PEER_TLS ? TL_CAUSE_AUTH : TL_CAUSE_UNKNOWN;
 
 	spans_close(&p->shaking, ns);
 	if (!p->down.open_since) {
@@ -406,7 +461,8 @@ void broker_state(struct join *j, struct jtrail *t, const struct event *ev)
 {
 	static const char *const up[] = { "UP", "UPDATE", NULL };
 	static const char *const connecting[] = { "CONNECT", NULL };
-	static const char *const auth[] = { "SSL_HANDSHAKE", "AUTH_HANDSHAKE", "AUTH_REQ", "AUTH_LEGACY", NULL };
+	static const char *const tls[] = { "SSL_HANDSHAKE", NULL };
+	static const char *const auth[] = { "AUTH_HANDSHAKE", "AUTH_REQ", "AUTH_LEGACY", NULL };
 	static const char *const shaking[] = { "APIVERSION_QUERY", "REAUTH", NULL };
 	static const char *const down[] = { "DOWN", NULL };
 	struct key3 key = { t->index, ev->broker_state.inst, (uint32_t)ev->broker_state.broker };
@@ -426,7 +482,10 @@ void broker_state(struct join *j, struct jtrail *t, const struct event *ev)
 			spans_open(&p->down, in ? in->begin_ns : ns, TL_CAUSE_COLD_START);
 	}
 	from = p->state;
+	if (in && !in->produced && p->state_ns && (from == PEER_CONNECT || from == PEER_TLS))
+		cold_step(in, from == PEER_TLS ? "TLS" : "connect", p->state_ns, ns);
 	p->state = PEER_OTHER;
+	p->state_ns = ns;
 	if (state_is(ev, up)) {
 		p->state = PEER_UP;
 		spans_close(&p->down, ns);
@@ -435,8 +494,8 @@ void broker_state(struct join *j, struct jtrail *t, const struct event *ev)
 			in->ever_up = true;
 			spans_close(&in->no_broker, ns);
 		}
-	} else if (state_is(ev, auth)) {
-		p->state = PEER_AUTH;
+	} else if (state_is(ev, auth) || state_is(ev, tls)) {
+		p->state = state_is(ev, tls) ? PEER_TLS : PEER_AUTH;
 		spans_close(&p->down, ns);
 		spans_open(&p->shaking, ns, TL_CAUSE_BROKER_SIDE);
 	} else if (state_is(ev, shaking)) {

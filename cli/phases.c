@@ -111,10 +111,13 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 			slice_look(&peer->shaking, TL_PHASE_BROKER_DOWN, c->at, &s);
 			if (c->jb->inst)
 				slice_look(&c->jb->inst->no_id, TL_PHASE_BROKER_DOWN, c->at, &s);
+			if (c->jb->inst)
+				slice_look(&c->jb->inst->prelude, TL_PHASE_BROKER_DOWN, c->at, &s);
 			slice_look(&peer->full, TL_PHASE_WINDOW, c->at, &s);
 			slice_look(&peer->busy, TL_PHASE_BACKPRESSURE, c->at, &s);
 		} else if (c->jb->inst) {
 			slice_look(&c->jb->inst->no_broker, TL_PHASE_BROKER_DOWN, c->at, &s);
+			slice_look(&c->jb->inst->prelude, TL_PHASE_BROKER_DOWN, c->at, &s);
 		}
 		/* A moment between two reasons belongs to the one before. */
 		if (!s.found && s.until - c->at < PHASE_SLACK && c->b->nr_phases &&
@@ -127,7 +130,7 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 		/* Merged with a slice before it: the longer one says why. */
 		if (p->cause == TL_CAUSE_UNKNOWN || 2 * (c->at - at) > p->ns) {
 			p->cause = s.cause;
-			p->culprit = NULL;
+			p->culprit = s.cause == TL_CAUSE_COLD_START ? cold_text(c->j, c->jb->inst) : NULL;
 			if (s.conn)
 				inherit_from_conn(c->j, p, s.conn, s.since, s.conn->end_ns);
 		}

@@ -87,7 +87,7 @@ static struct bucket *bucket_of(struct args *args, const struct tl_batch *b)
 	char culprit[64] = "";
 	struct bucket *p;
 
-	if (c->culprit)
+	if (c->culprit && c->cause != TL_CAUSE_COLD_START)
 		snprintf(culprit, sizeof(culprit), "%.*s", (int)strcspn(c->culprit, ":,"), c->culprit);
 	for (size_t i = 0; i < args->nr_buckets; i++) {
 		p = &args->buckets[i];
