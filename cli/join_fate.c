@@ -25,9 +25,11 @@ static enum tl_outcome outcome_of(int32_t err)
 	}
 }
 
-static bool attempt_ok(const struct tl_attempt *a)
+/* A duplicate is a success for a producer that has a sequence, and for no other. */
+static bool attempt_ok(const struct jbatch *jb, const struct tl_attempt *a)
 {
-	return a->answered && (!a->error_code || a->error_code == DUPLICATE_SEQUENCE);
+	return a->answered && (!a->error_code ||
+			       (a->error_code == DUPLICATE_SEQUENCE && jb->b.producer.id >= 0));
 }
 
 static void settle_callbacks(struct part *p, int64_t now);
@@ -185,13 +187,13 @@ static bool agrees(const struct fold *f, const struct jbatch *jb)
 	bool ok = false, failed = false;
 
 	for (uint32_t i = 0; i < jb->b.nr_attempts; i++)
-		if (attempt_ok(&jb->b.attempts[i]))
+		if (attempt_ok(jb, &jb->b.attempts[i]))
 			ok = true;
 		else if (jb->b.attempts[i].answered)
 			failed = true;
 	if (f->e->err)
 		return !ok;
-	return ok ? replied_offset(jb) < 0 || f->e->first_offset < 0 : !failed;
+	return ok ? replied_offset(jb) < 0 : !failed;
 }
 
 /* Wall time of that process, in ms: what librdkafka stamps messages with. */
@@ -234,9 +236,72 @@ static bool may_hold(const struct fold *f, const struct jbatch *jb)
 }
 
 /*
+ * A broker's verdict is handed on at once, by the thread that read it, so the last reply
+ * before the fold that says just that is the fold's.  Besides errors that is a duplicate,
+ * whose offsets begin at -1.
+ */
+static void fold_by_reply(struct join *j, struct fold *f)
+{
+	struct jbatch *jb, *best = NULL;
+	int64_t read = 0;
+
+	if (f->e->err < -1 || (!f->e->err && f->e->first_offset != -1))
+		return;
+	DL_FOREACH2(f->part->open, jb, part_next) {
+		const struct tl_attempt *a = &jb->b.attempts[jb->b.nr_attempts - 1];
+
+		if (!usable(f, jb) || !a->answered || a->response_read_ns > f->ns ||
+		    a->error_code != (f->e->err ? f->e->err : DUPLICATE_SEQUENCE))
+			continue;
+		if (a->response_read_ns >= read) {
+			read = a->response_read_ns;
+			best = jb;
+		}
+	}
+	if (best)
+		fold_take(j, f, best, TL_JOIN_TIMESTAMPS);
+}
+
+static bool before(const struct jbatch *a, const struct jbatch *b)
+{
+	const struct tl_producer *p = &a->b.producer, *q = &b->b.producer;
+
+	return p->id >= 0 && q->id >= 0 &&
+	       (p->epoch < q->epoch || (p->epoch == q->epoch && p->base_sequence < q->base_sequence));
+}
+
+/*
+ * Acknowledged implicitly: librdkafka takes everything before a batch that the broker
+ * accepted as accepted, too, whatever it was answered.  That reply came just before.
+ */
+static void fold_implicit(struct join *j, struct fold *f)
+{
+	struct jbatch *jb, *tmp, *last = NULL;
+	int64_t read = 0;
+
+	if (!(f->e->flags & AT_ACKS_IMPLICIT))
+		return;
+	DL_FOREACH2(f->part->open, jb, part_next) {
+		const struct tl_attempt *a = &jb->b.attempts[jb->b.nr_attempts - 1];
+
+		if (usable(f, jb) && attempt_ok(jb, a) && a->response_read_ns <= f->ns &&
+		    a->response_read_ns >= read) {
+			read = a->response_read_ns;
+			last = jb;
+		}
+	}
+	DL_FOREACH_SAFE2(f->part->open, jb, tmp, part_next)
+		if (last && f->left && usable(f, jb) && before(jb, last) &&
+		    jb->b.count - jb->taken <= f->left)
+			fold_take(j, f, jb, TL_JOIN_SEQUENCE);
+}
+
+/*
  * No offset to go by: batches in the order in which they were written, first those
  * whose timestamps all lie within the fold's; then those that lie there in part (a
- * batch's messages may expire in several scans).
+ * batch's messages may expire in several scans).  At last those whose timestamps tell
+ * nothing (an app's own, or of a message that waited for room in the queue): what was
+ * sent is older than what was not, so it ends no later.
  */
 static void fold_by_order(struct join *j, struct fold *f)
 {
@@ -250,6 +315,11 @@ static void fold_by_order(struct join *j, struct fold *f)
 		if (f->left && f->e->err && jb->b.count > 1 && may_hold(f, jb) && touches(f, jb)) {
 			jb->b.created_inferred = true;
 			fold_take(j, f, jb, TL_JOIN_TIMESTAMPS);
+		}
+	DL_FOREACH_SAFE2(f->part->open, jb, tmp, part_next)
+		if (f->left && (f->e->err || jb->b.count - jb->taken <= f->left) && may_hold(f, jb)) {
+			jb->b.created_inferred = true;
+			fold_take(j, f, jb, TL_JOIN_NONE);
 		}
 }
 
@@ -311,6 +381,10 @@ void fate_acks(struct join *j, struct jtrail *t, const struct event *ev)
 	f.part = part_get(j, t->index, f.topic, e->partition);
 	if (!e->err && e->first_offset >= 0)
 		fold_by_offset(j, &f);
+	if (f.left)
+		fold_implicit(j, &f);
+	if (f.left)
+		fold_by_reply(j, &f);
 	if (f.left)
 		fold_by_order(j, &f);
 	if (f.left)
@@ -414,7 +488,7 @@ void fate_replied(struct join *j, struct jbatch *jb, uint32_t attempt)
 
 	if (!a->answered)
 		return;
-	if (attempt_ok(a)) {
+	if (attempt_ok(jb, a)) {
 		jb->b.counted = attempt;
 		jb->replied_ok = true;
 		if (a->base_offset >= 0 && !jb->state[attempt].appended)
@@ -422,7 +496,7 @@ void fate_replied(struct join *j, struct jbatch *jb, uint32_t attempt)
 	}
 	if (jb->resolved || !wire_alone(jb))
 		return;
-	if (attempt_ok(a))
+	if (attempt_ok(jb, a))
 		fate_resolve(j, jb, TL_OUTCOME_ACKED, a->response_read_ns);
 }
 
