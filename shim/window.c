@@ -14,12 +14,11 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "writer.h"
+#include "writer_int.h"
 
 #ifndef TMPFS_MAGIC
 #define TMPFS_MAGIC 0x01021994
@@ -54,7 +53,7 @@ static size_t schema_text(char *out, size_t size)
 
 /* ---- what the header says of this process -------------------------------- */
 
-static ssize_t read_file(const char *path, char *buf, size_t size)
+ssize_t at_read_file(const char *path, char *buf, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n;
@@ -84,7 +83,7 @@ static bool smells_of_secret(const char *word)
 static void fill_cmdline(char *out, size_t size)
 {
 	char raw[4096];
-	ssize_t n = read_file("/proc/self/cmdline", raw, sizeof(raw));
+	ssize_t n = at_read_file("/proc/self/cmdline", raw, sizeof(raw));
 	bool mask_next = false;
 	size_t len = 0;
 
@@ -109,8 +108,7 @@ static void fill_cmdline(char *out, size_t size)
 	out[len] = 0;
 }
 
-/* Not strtoull(): newer headers turn it into a symbol of GLIBC_2.38. */
-static uint64_t number(const char *p)
+uint64_t at_number(const char *p)
 {
 	uint64_t n = 0;
 
@@ -126,13 +124,13 @@ static uint64_t start_ticks(void)
 	char buf[1024], *p;
 	uint64_t ticks = 0;
 
-	if (read_file("/proc/self/stat", buf, sizeof(buf)) <= 0)
+	if (at_read_file("/proc/self/stat", buf, sizeof(buf)) <= 0)
 		return 0;
 	p = strrchr(buf, ')');		/* the command may hold spaces */
 	for (int field = 2; p && field < 22; field++)
 		p = strchr(p + 1, ' ');
 	if (p)
-		ticks = number(p + 1);
+		ticks = at_number(p + 1);
 	return ticks;
 }
 
@@ -141,7 +139,7 @@ static int64_t timens_mono(void)
 {
 	char buf[256], *p;
 
-	if (read_file("/proc/self/timens_offsets", buf, sizeof(buf)) <= 0)
+	if (at_read_file("/proc/self/timens_offsets", buf, sizeof(buf)) <= 0)
 		return 0;
 	p = strstr(buf, "monotonic");
 	if (!p)
@@ -149,11 +147,11 @@ static int64_t timens_mono(void)
 	p += strlen("monotonic");
 	p += strspn(p, " \t");
 	bool behind = *p == '-';
-	int64_t sec = (int64_t)number(p + behind);
+	int64_t sec = (int64_t)at_number(p + behind);
 
 	p += behind;
 	p += strspn(p, "0123456789");
-	return (behind ? -sec : sec) * 1000000000 + (int64_t)number(p);
+	return (behind ? -sec : sec) * 1000000000 + (int64_t)at_number(p);
 }
 
 /* NSpid lists this process from the outermost namespace that /proc shows. */
@@ -161,10 +159,10 @@ static uint32_t pid_outermost(void)
 {
 	char buf[4096], *p;
 
-	if (read_file("/proc/self/status", buf, sizeof(buf)) <= 0)
+	if (at_read_file("/proc/self/status", buf, sizeof(buf)) <= 0)
 		return 0;
 	p = strstr(buf, "\nNSpid:");
-	return p ? (uint32_t)number(p + 7) : 0;
+	return p ? (uint32_t)at_number(p + 7) : 0;
 }
 
 static void fill_header(struct at_writer *w, const struct at_writer_conf *conf,
@@ -200,10 +198,10 @@ static void fill_header(struct at_writer *w, const struct at_writer_conf *conf,
 	h->created_mono_ns = at_now();
 	clock_gettime(CLOCK_REALTIME, &real);
 	h->created_real_ns = (uint64_t)real.tv_sec * 1000000000u + (uint64_t)real.tv_nsec;
-	if (read_file("/proc/sys/kernel/random/boot_id", buf, sizeof(buf)) >= 36)
+	if (at_read_file("/proc/sys/kernel/random/boot_id", buf, sizeof(buf)) >= 36)
 		memcpy(h->boot_id, buf, 36);
 	gethostname(h->host, sizeof(h->host) - 1);
-	if (read_file("/proc/self/comm", buf, sizeof(buf)) > 0) {
+	if (at_read_file("/proc/self/comm", buf, sizeof(buf)) > 0) {
 		buf[strcspn(buf, "\n")] = 0;
 		snprintf(h->comm, sizeof(h->comm), "%.15s", buf);
 	}
@@ -220,7 +218,7 @@ static void default_name(char *out, size_t size, const char *parent)
 
 	gethostname(host, sizeof(host) - 1);
 	host[strcspn(host, "/ ")] = 0;
-	if (read_file("/proc/self/comm", comm, sizeof(comm)) > 0)
+	if (at_read_file("/proc/self/comm", comm, sizeof(comm)) > 0)
 		comm[strcspn(comm, "\n")] = 0;
 	for (char *p = comm; *p; p++)
 		if (*p == '/' || (unsigned char)*p <= ' ')
@@ -298,27 +296,6 @@ static bool on_tmpfs(const char *path)
 
 /* ---- the window ---------------------------------------------------------- */
 
-/*
- * Bytes that may be taken on that file system: never more than half of what is
- * free, since the app's own shared memory lies there too; and never beyond
- * RLIMIT_FSIZE, where ftruncate raises SIGXFSZ instead of failing.
- */
-static uint64_t affordable(const char *path, uint64_t want)
-{
-	struct statvfs fs;
-	struct rlimit lim;
-
-	if (!statvfs(path, &fs) && fs.f_blocks) {
-		uint64_t half = (uint64_t)fs.f_bavail * fs.f_frsize / 2;
-
-		if (want > half)
-			want = half;
-	}
-	if (!getrlimit(RLIMIT_FSIZE, &lim) && lim.rlim_cur != RLIM_INFINITY && want > lim.rlim_cur)
-		want = lim.rlim_cur;
-	return want & ~(uint64_t)(AT_PAGE - 1);
-}
-
 static int open_window(const char *path, uint64_t size)
 {
 	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600), err;
@@ -345,7 +322,7 @@ static int place_window(struct at_writer *w, uint64_t max_bytes, uint64_t *size)
 	snprintf(link_path, sizeof(link_path), "%s/" AT_FILE_NAME, w->dir);
 	if (!here && !on_tmpfs(shm))
 		return -EXDEV;
-	*size = affordable(here ? w->dir : shm, max_bytes);
+	*size = at_affordable(here ? w->dir : shm, max_bytes);
 	if (*size < MIN_BYTES)
 		return -ENOSPC;
 	if (here) {

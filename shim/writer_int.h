@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* writer_int.h - what the files of the trail's writer share. */
+#ifndef ACKTRAIL_WRITER_INT_H
+#define ACKTRAIL_WRITER_INT_H
+
+#include <sys/types.h>
+#include "writer.h"
+
+/* A small file as a string; its length, or -errno. */
+ssize_t at_read_file(const char *path, char *buf, size_t size);
+/* Digits behind blanks.  Not strtoull(): newer headers make it a symbol of GLIBC_2.38. */
+uint64_t at_number(const char *p);
+/* Bytes of the wanted ones that a window on that file system may take; 0: none. */
+uint64_t at_affordable(const char *path, uint64_t want);
+
+#endif
