@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "batch_view.h"
+#include "disk_health.h"
 #include "hist.h"
 #include "joined.h"
 #include "say.h"
@@ -59,7 +60,10 @@ static const struct argp argp = {
 	NULL, parse, "TRAIL…",
 	"Show the syncs of the broker's files, slowest first, with what each waited for: flush and "
 	"device, the queue before it, throttling before the request existed, a journal commit shared "
-	"with others.  What no evidence covers is unexplained.",
+	"with others.  What no evidence covers is unexplained.\v"
+	"Then each disk's health: svctm every 3 s (busy time / completed reads and writes) with the alarms "
+	"ALM-12033 and ALM-12180 as they would have been raised and cleared, and how long flushes, syncs "
+	"and writes took.",
 	children, NULL, NULL
 };
 
@@ -286,6 +290,7 @@ int cmd_disk(int argc, char **argv)
 	if (args.syncs > args.nr && args.c.format == FORMAT_TEXT)
 		printf("… and %" PRIu64 " faster ones.\n", args.syncs - args.nr);
 	devices_told(&args);
+	disk_health_show(&args.c, &args.out);
 	if (!args.syncs)
 		say("no sync in there: only a probe on the broker's host sees them");
 	for (int i = 0; i < args.nr_devices; i++) {
