@@ -297,13 +297,13 @@ static void on_conn_end(struct probe *p, const struct rec_conn_end *r)
 /* ---- the whole run --------------------------------------------------------- */
 
 /* What stands for the whole run: at the start, and again before the lasting ring forgets it. */
-static void state_standing(struct probe *p)
+void events_standing(struct probe *p)
 {
 	const enum at_ring ring = AT_LAST;
 
 	for (unsigned i = 0; i < p->nr_targets; i++) {
 		const struct target *t = &p->targets[i];
-		struct ev_target *ev = event_begin(p, ring, AT_EV_TARGET, p->attached_ns, 0, 0, sizeof(*ev),
+		struct ev_target *ev = event_begin(p, ring, AT_EV_TARGET, t->found_ns ? t->found_ns : p->attached_ns, 0, 0, sizeof(*ev),
 						   0, 0, t->how, strlen(t->how));
 		if (!ev)
 			return;
@@ -314,7 +314,7 @@ static void state_standing(struct probe *p)
 	}
 	for (unsigned i = 0; i < p->nr_dirs; i++) {
 		const struct log_dir *d = &p->dirs[i];
-		struct ev_log_dir *ev = event_begin(p, ring, AT_EV_LOG_DIR, p->attached_ns, 0, 0, sizeof(*ev),
+		struct ev_log_dir *ev = event_begin(p, ring, AT_EV_LOG_DIR, d->found_ns ? d->found_ns : p->attached_ns, 0, 0, sizeof(*ev),
 						    0, 0, d->path, strlen(d->path));
 		if (!ev)
 			return;
@@ -344,11 +344,6 @@ static void state_standing(struct probe *p)
 		event_commit(p, ring);
 	}
 	p->last_restated = p->pen.seq[ring];
-}
-
-void events_start(struct probe *p)
-{
-	state_standing(p);
 }
 
 int events_record(void *probe, void *data, size_t size)
@@ -395,7 +390,7 @@ int events_record(void *probe, void *data, size_t size)
 		break;
 	}
 	if (p->pen.seq[AT_LAST] - p->last_restated >= p->writer.header->nr_last / 2 + 1)
-		state_standing(p);
+		events_standing(p);
 	return 0;
 }
 

@@ -39,6 +39,7 @@ struct target {
 	int32_t broker;		/* -1 unknown */
 	uint16_t ports[MAX_PORTS];
 	unsigned nr_ports;	/* the first one is the clients' */
+	uint64_t found_ns;	/* 0: there from the beginning */
 	bool gone, tls;
 	char how[128];
 };
@@ -47,6 +48,7 @@ struct log_dir {
 	uint64_t dev, ino;	/* dev as the kernel writes it */
 	uint64_t disk;		/* its block device, 0 unknown */
 	pid_t pid;
+	uint64_t found_ns;	/* as in target */
 	char path[1024];	/* as the broker names it */
 	char seen[1100];	/* as we reach it: through /proc/PID/root */
 };
@@ -81,7 +83,8 @@ uint32_t dev_to_kernel(uint64_t dev);
 
 /* target.c: the brokers and their log directories.  0, or -1 with a sentence in why. */
 int targets_find(struct probe *p, char *why, size_t size);
-bool targets_alive(struct probe *p);	/* false when none is left; looks for new ones if it may */
+/* False when none is left and none may come; *changed: others are there now. */
+bool targets_alive(struct probe *p, bool *changed);
 
 /* disk.c: block devices under the log directories, and their counters. */
 void devices_find(struct probe *p);
@@ -119,7 +122,7 @@ void event_commit(struct probe *p, enum at_ring ring);
 
 /* events.c: records of the ring buffer → events of the trail. */
 int events_record(void *probe, void *data, size_t size);
-void events_start(struct probe *p);	/* what is known from the beginning */
+void events_standing(struct probe *p);	/* targets, directories, devices: at the start, and when they change */
 void events_end(struct probe *p, uint64_t now, const uint64_t *counts, int status);
 void events_note(struct probe *p, enum at_note what, uint32_t count, const char *text);
 

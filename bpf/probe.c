@@ -184,7 +184,6 @@ static void run(struct probe *p)
 {
 	uint64_t now = at_now(), end = p->opt.duration ? now + (uint64_t)p->opt.duration * SECOND : UINT64_MAX;
 	uint64_t next_sample = now, next_look = now + SECOND, counts[COUNT_NR];
-	bool alive = true;
 
 	while (!stop && now < end) {
 		if (load_poll(p, 100) < 0)
@@ -196,15 +195,18 @@ static void run(struct probe *p)
 			next_sample += 3ull * SECOND;
 		}
 		if (now >= next_look) {
-			bool was = alive;
+			bool changed;
 
 			p->writer.account->probe_lost = load_counts(p, counts);
-			alive = targets_alive(p);
-			if (was && !alive) {
+			if (!targets_alive(p, &changed)) {
 				fprintf(stderr, "acktrail probe: the process that was named is gone\n");
 				break;
 			}
-			load_watch(p);
+			if (changed) {
+				devices_find(p);
+				load_watch(p);
+				events_standing(p);
+			}
 			next_look = now + SECOND;
 		}
 	}
@@ -250,13 +252,12 @@ int cmd_probe(int argc, char **argv)
 	if (at_writer_open(&p->writer, &conf, why, sizeof(why)))
 		return cannot(p, why);
 	catch_signals();
-	p->attached_ns = at_now();
 	if (load_attach(p, why, sizeof(why))) {
 		at_writer_close(&p->writer, AT_EXITED);
 		return cannot(p, why);
 	}
 	p->attached_ns = at_now();
-	events_start(p);
+	events_standing(p);
 	say_start(p);
 
 	run(p);

@@ -78,6 +78,7 @@ static void dir_add(struct probe *p, pid_t pid, const char *path)
 		return;
 	memset(d, 0, sizeof(*d));
 	d->pid = pid;
+	d->found_ns = p->attached_ns ? at_now() : 0;
 	snprintf(d->path, sizeof(d->path), "%s", path);
 	if (pid)
 		snprintf(d->seen, sizeof(d->seen), "/proc/%d/root%s", (int)pid, path);
@@ -128,6 +129,21 @@ static bool segment_dir(char *path)
 	return path[0] == '/';
 }
 
+static bool dir_known(const struct probe *p, pid_t pid, const char *path)
+{
+	char seen[PATH_MAX + 32];
+	struct stat st;
+
+	snprintf(seen, sizeof(seen), "/proc/%d/root%s", (int)pid, path);
+	if (stat(seen, &st))
+		return false;
+	for (unsigned i = 0; i < p->nr_dirs; i++)
+		if (p->dirs[i].ino == st.st_ino)
+			return true;
+	return false;
+}
+
+/* Segments that the process holds open: with add their directories, else whether there are any. */
 static bool dirs_from_files(struct probe *p, pid_t pid, bool add)
 {
 	char path[PATH_MAX], link[PATH_MAX];
@@ -143,7 +159,7 @@ static bool dirs_from_files(struct probe *p, pid_t pid, bool add)
 		if (n <= 0)
 			continue;
 		link[n] = 0;
-		if (!segment_dir(link))
+		if (!segment_dir(link) || (p->opt.nr_dirs && !dir_known(p, pid, link)))
 			continue;
 		found = true;
 		if (!add)
@@ -341,11 +357,13 @@ static bool target_try(struct probe *p, pid_t pid, bool given, char *cmdline)
 			settings_line(&s, strdupa(arg));
 		}
 	}
-	if (!kafka && !given && !dirs_from_files(p, pid, false))
+	/* Of the directories that were named only their own process is of interest. */
+	if (!given && (!kafka || p->opt.nr_dirs) && !dirs_from_files(p, pid, false))
 		return false;
 
 	memset(t, 0, sizeof(*t));
 	t->pid = pid;
+	t->found_ns = p->attached_ns ? at_now() : 0;
 	t->broker = s.id;
 	ports_find(t);
 	settings_port(&s, t);
@@ -384,6 +402,20 @@ int targets_find(struct probe *p, char *why, size_t size)
 		snprintf(why, size, "out of memory");
 		return -1;
 	}
+	for (unsigned i = 0; i < p->opt.nr_dirs; i++) {
+		unsigned before = p->nr_dirs;
+
+		if (!realpath(p->opt.dirs[i], full))
+			snprintf(full, sizeof(full), "%.4000s", p->opt.dirs[i]);
+		dir_add(p, 0, full);
+		if (p->nr_dirs == before && p->opt.nr_pids)
+			dir_add(p, p->opt.pids[0], full);
+		if (p->nr_dirs == before) {
+			snprintf(why, size, "--log-dir %.150s is not a directory that can be read", p->opt.dirs[i]);
+			free(cmdline);
+			return -1;
+		}
+	}
 	for (unsigned i = 0; i < p->opt.nr_pids; i++)
 		if (!target_try(p, p->opt.pids[i], true, cmdline)) {
 			snprintf(why, size, "there is no process %d to witness; name the broker's pid with -p",
@@ -394,22 +426,10 @@ int targets_find(struct probe *p, char *why, size_t size)
 	if (!p->opt.nr_pids)
 		targets_scan(p, cmdline);
 	free(cmdline);
-	for (unsigned i = 0; i < p->opt.nr_dirs; i++) {
-		unsigned before = p->nr_dirs;
-		pid_t pid = p->nr_targets ? p->targets[0].pid : 0;
-
-		if (!realpath(p->opt.dirs[i], full))
-			snprintf(full, sizeof(full), "%.4000s", p->opt.dirs[i]);
-		dir_add(p, 0, full);
-		if (p->nr_dirs == before && pid)
-			dir_add(p, pid, full);
-		if (p->nr_dirs == before) {
-			snprintf(why, size, "--log-dir %.150s is not a directory that can be read", p->opt.dirs[i]);
-			return -1;
-		}
-	}
 	if (!p->nr_targets) {
-		snprintf(why, size, "no Kafka broker was found on this host; start it first, or name its process with -p PID");
+		snprintf(why, size, p->opt.nr_dirs ?
+			 "no process holds segments open under the directories of --log-dir; start the broker first, or name its process with -p PID" :
+			 "no Kafka broker was found on this host; start it first, or name its process with -p PID");
 		return -1;
 	}
 	if (!p->nr_dirs) {
@@ -420,30 +440,46 @@ int targets_find(struct probe *p, char *why, size_t size)
 	return 0;
 }
 
-bool targets_alive(struct probe *p)
+bool targets_alive(struct probe *p, bool *changed)
 {
 	char path[64], *cmdline;
-	bool alive = false;
-	unsigned before;
+	unsigned alive = 0, dirs = p->nr_dirs, targets;
 
+	*changed = false;
 	for (unsigned i = 0; i < p->nr_targets; i++) {
 		struct target *t = &p->targets[i];
 
 		snprintf(path, sizeof(path), "/proc/%d", (int)t->pid);
 		if (!t->gone && access(path, F_OK))
-			t->gone = true;
-		alive |= !t->gone;
+			t->gone = *changed = true;
+		alive += !t->gone;
 	}
-	if (alive || p->opt.nr_pids)
+	if (p->opt.nr_pids || alive == p->nr_targets)
 		return alive;
-	/* All are gone: a restart is waited for. */
+	/* Who is gone is expected to come back; his place is kept until then. */
 	cmdline = malloc(CMDLINE);
 	if (!cmdline)
-		return false;
-	before = p->nr_targets;
-	if (before == MAX_TARGETS)
-		before = p->nr_targets = 0;
+		return alive;
+	if (p->nr_targets == MAX_TARGETS) {
+		alive = 0;
+		for (unsigned i = 0; i < p->nr_targets; i++)
+			if (!p->targets[i].gone)
+				p->targets[alive++] = p->targets[i];
+		p->nr_targets = alive;
+	}
+	targets = p->nr_targets;
 	targets_scan(p, cmdline);
 	free(cmdline);
+	for (unsigned i = 0, gone = 0, more = p->nr_targets - targets; i < p->nr_targets && gone < more; i++)
+		if (p->targets[i].gone) {
+			memmove(&p->targets[i], &p->targets[i + 1], (p->nr_targets - i - 1) * sizeof(p->targets[0]));
+			p->nr_targets--;
+			targets--;
+			gone++;
+			i--;
+		}
+	for (unsigned i = targets; i < p->nr_targets; i++)
+		fprintf(stderr, "acktrail probe: now also process %d (%s)\n", (int)p->targets[i].pid, p->targets[i].how);
+	*changed |= targets < p->nr_targets || dirs != p->nr_dirs;
 	return true;
 }

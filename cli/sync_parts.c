@@ -6,6 +6,10 @@
 #include "sync_parts.h"
 
 #define MAX_IV	4096u	/* intervals looked at for one sync */
+#define MAX_PLACES 16u
+
+/* What belongs to no file (metadata) is known by its place on the disk; no inode has this bit. */
+#define AT_PLACE(sector) (1ull << 63 | (sector))
 
 static int by_time(const void *a, const void *b)
 {
@@ -101,7 +105,7 @@ void parts_block(struct join *j, struct jtrail *t, const struct event *ev)
 		.queue = event_axis(ev, e->queue_ns), .start = event_axis(ev, e->start_ns),
 		.insert = event_axis(ev, e->insert_ns), .issue = event_axis(ev, e->issue_ns),
 		.done = event_axis(ev, ev->ns), .dev = root_of(j, t->index, e->dev),
-		.ino = e->ino, .trail = t->index, .tid = e->queue_tid, .op = e->op,
+		.ino = e->ino ? e->ino : AT_PLACE(e->sector), .trail = t->index, .tid = e->queue_tid, .op = e->op,
 	};
 }
 
@@ -136,6 +140,31 @@ static void label_blk(struct labelled *iv, uint32_t *n, const struct blk *b)
 		label(iv, n, b->start, in, TL_PART_QUEUED);
 }
 
+static bool is_write(const struct blk *b)
+{
+	return (b->op & 0xff) == AT_OP_WRITE;
+}
+
+/*
+ * XFS writes its log from whichever thread comes first, for all that wait.  A disk
+ * with commits of jbd2 has a thread for that and needs no such guess.
+ */
+static bool is_log_write(const struct blk *b)
+{
+	uint32_t flags = b->op >> 8;
+
+	return is_write(b) && flags & AT_REQ_META &&
+	       flags & (AT_REQ_FLUSH_SEQ | AT_REQ_FUA | AT_REQ_PREFLUSH);
+}
+
+static bool has_jbd2(const struct join *j, uint32_t nc, uint32_t trail, uint64_t dev)
+{
+	for (uint32_t i = 0; i < nc; i++)
+		if (j->commits[i].trail == trail && j->commits[i].dev == dev)
+			return true;
+	return false;
+}
+
 void parts_of_sync(struct join *j, struct jtrail *t, const struct event *ev, struct tl_parts *p)
 {
 	static struct labelled iv[MAX_IV];
@@ -144,7 +173,9 @@ void parts_of_sync(struct join *j, struct jtrail *t, const struct event *ev, str
 	uint32_t nb = j->nr_blks < JOIN_BLKS ? j->nr_blks : JOIN_BLKS;
 	uint32_t nc = j->nr_commits < JOIN_COMMITS ? j->nr_commits : JOIN_COMMITS;
 	const struct device *d = device_find(j, t->index, dev);
-	uint32_t n = 0, tids[16], nr_tids = 0;
+	uint32_t n = 0, tids[16], nr_tids = 0, nr_places = 0;
+	uint64_t places[MAX_PLACES];
+	bool jbd2 = has_jbd2(j, nc, t->index, dev);
 
 	if (!d)
 		d = device_find(j, t->index, ev->sync.dev);
@@ -179,9 +210,25 @@ void parts_of_sync(struct join *j, struct jtrail *t, const struct event *ev, str
 		own = (b->tid && b->tid == ev->tid) || (b->ino && b->ino == ev->sync.ino);
 		for (uint32_t k = 0; k < nr_tids && !own; k++)
 			own = b->tid == tids[k];
+		if (b->tid && b->tid == ev->tid && b->ino & AT_PLACE(0) && nr_places < MAX_PLACES)
+			places[nr_places++] = b->ino;
 		/* Flushes are issued by the block layer's own worker for whoever waits. */
-		if (own || flush)
+		if (own || flush || (!jbd2 && is_log_write(b)))
 			label_blk(iv, &n, b);
+	}
+	/* To write a block of metadata one waits until whoever writes it has done so. */
+	for (uint32_t i = 0; i < nb && nr_places; i++) {
+		const struct blk *b = &j->blks[(j->nr_blks - 1 - i) % JOIN_BLKS];
+
+		if (b->done + 1000 * JOIN_MS < begin)
+			break;
+		if (b->trail != t->index || b->dev != dev || b->done <= begin || !is_write(b))
+			continue;
+		for (uint32_t k = 0; k < nr_places; k++)
+			if (b->ino == places[k]) {
+				label_blk(iv, &n, b);
+				break;
+			}
 	}
 	parts_union(iv, n, begin, end, p->part);
 }

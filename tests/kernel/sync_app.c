@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * sync_app.c - writes and syncs like a broker, and times each sync itself.
+ *
+ *	sync_app DIR REPORT
+ *
+ * Commands on standard input, a line each, answered with "done" on standard output:
+ *	run THREADS SYNCS CALL	CALL: fsync fdatasync msync; each thread its own partition
+ *	roll PARTITION N	N new segments, each written, synced and closed
+ *	hold PARTITION		keep its first segment open
+ *	quit
+ * REPORT gets a line a sync: tid, call, begin and end (CLOCK_MONOTONIC ns), how often the
+ * thread lost its CPU meanwhile, path.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BATCH	1024u
+#define INDEX	65536u
+
+enum call { FSYNC, FDATASYNC, MSYNC };
+static const char *const names[] = { "fsync", "fdatasync", "msync" };
+
+static const char *dir;
+static FILE *report;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_barrier_t together;
+
+static uint64_t now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* Times that this thread was made to wait though it wanted to run. */
+static long cpu_lost(void)
+{
+	struct rusage use;
+
+	getrusage(RUSAGE_THREAD, &use);
+	return use.ru_nivcsw;
+}
+
+static void die(const char *what)
+{
+	fprintf(stderr, "sync_app: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static void put32(uint8_t *to, uint32_t v)
+{
+	to[0] = (uint8_t)(v >> 24);
+	to[1] = (uint8_t)(v >> 16);
+	to[2] = (uint8_t)(v >> 8);
+	to[3] = (uint8_t)v;
+}
+
+/* A record batch of magic 2 of one record, as far as its header goes. */
+static void batch(uint8_t *b, uint32_t offset)
+{
+	memset(b, 0, BATCH);
+	put32(b + 4, offset);
+	put32(b + 8, BATCH - 12);
+	b[16] = 2;
+	put32(b + 17, 0x1000000u + offset);	/* crc: whatever, the same on both sides */
+	memset(b + 43, 0xff, 14);		/* no producer id, epoch, sequence */
+	put32(b + 57, 1);
+}
+
+static void sync_one(int fd, void *map, enum call call, const char *path)
+{
+	long lost = cpu_lost();
+	uint64_t begin = now(), end;
+	int failed = call == FSYNC ? fsync(fd) : call == FDATASYNC ? fdatasync(fd) :
+		     msync(map, INDEX, MS_SYNC);
+
+	end = now();
+	lost = cpu_lost() - lost;
+	if (failed)
+		die(path);
+	pthread_mutex_lock(&lock);
+	fprintf(report, "%ld %s %llu %llu %ld %s\n", (long)syscall(SYS_gettid), names[call],
+		(unsigned long long)begin, (unsigned long long)end, lost, path);
+	pthread_mutex_unlock(&lock);
+}
+
+struct work { int partition, syncs; enum call call; };
+
+static void partition_path(char *to, size_t size, int partition, uint64_t segment, const char *end)
+{
+	snprintf(to, size, "%s/t-%d", dir, partition);
+	if (mkdir(to, 0755) && errno != EEXIST)
+		die(to);
+	snprintf(to, size, "%s/t-%d/%020llu.%s", dir, partition, (unsigned long long)segment, end);
+}
+
+static void *run(void *arg)
+{
+	const struct work *w = arg;
+	uint8_t data[BATCH];
+	char path[4096];
+	void *map = NULL;
+	int fd;
+
+	partition_path(path, sizeof(path), w->partition, 0, w->call == MSYNC ? "index" : "log");
+	fd = open(path, O_RDWR | O_CREAT | (w->call == MSYNC ? 0 : O_APPEND), 0644);
+	if (fd < 0)
+		die(path);
+	if (w->call == MSYNC) {
+		if (ftruncate(fd, INDEX))
+			die(path);
+		map = mmap(NULL, INDEX, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		if (map == MAP_FAILED)
+			die(path);
+	}
+	pthread_barrier_wait(&together);
+	for (int i = 0; i < w->syncs; i++) {
+		if (map) {
+			memset((uint8_t *)map + 4096 * (i % (int)(INDEX / 4096)), i + 1, 64);
+		} else {
+			batch(data, (uint32_t)i);
+			if (write(fd, data, sizeof(data)) != sizeof(data))
+				die(path);
+		}
+		sync_one(fd, map, w->call, path);
+	}
+	if (map)
+		munmap(map, INDEX);
+	close(fd);
+	return NULL;
+}
+
+static void run_all(int threads, int syncs, enum call call)
+{
+	pthread_t thread[256];
+	struct work work[256];
+
+	if (threads < 1 || threads > 256)
+		return;
+	pthread_barrier_init(&together, NULL, (unsigned)threads);
+	for (int i = 0; i < threads; i++) {
+		work[i] = (struct work){ i, syncs, call };
+		if (pthread_create(&thread[i], NULL, run, &work[i]))
+			die("pthread_create");
+	}
+	for (int i = 0; i < threads; i++)
+		pthread_join(thread[i], NULL);
+	pthread_barrier_destroy(&together);
+}
+
+static void roll(int partition, int segments)
+{
+	static uint64_t next = 100;
+	uint8_t data[BATCH];
+	char path[4096];
+
+	for (int i = 0; i < segments; i++) {
+		int fd;
+
+		partition_path(path, sizeof(path), partition, next++, "log");
+		fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0644);
+		if (fd < 0)
+			die(path);
+		batch(data, (uint32_t)i);
+		if (write(fd, data, sizeof(data)) != sizeof(data))
+			die(path);
+		sync_one(fd, NULL, FSYNC, path);
+		close(fd);
+	}
+}
+
+static void hold(int partition)
+{
+	char path[4096];
+
+	partition_path(path, sizeof(path), partition, 0, "log");
+	if (open(path, O_RDWR | O_CREAT, 0644) < 0)
+		die(path);
+}
+
+int main(int argc, char **argv)
+{
+	char line[128], call[32];
+	int a, b;
+
+	if (argc != 3) {
+		fprintf(stderr, "usage: sync_app DIR REPORT\n");
+		return 2;
+	}
+	dir = argv[1];
+	report = fopen(argv[2], "w");
+	if (!report)
+		die(argv[2]);
+	while (fgets(line, sizeof(line), stdin)) {
+		if (sscanf(line, "run %d %d %31s", &a, &b, call) == 3)
+			run_all(a, b, !strcmp(call, "msync") ? MSYNC : !strcmp(call, "fdatasync") ? FDATASYNC : FSYNC);
+		else if (sscanf(line, "roll %d %d", &a, &b) == 2)
+			roll(a, b);
+		else if (sscanf(line, "hold %d", &a) == 1)
+			hold(a);
+		else
+			break;
+		fflush(report);
+		puts("done");
+		fflush(stdout);
+	}
+	fclose(report);
+	return 0;
+}

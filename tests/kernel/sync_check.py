@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""sync_check.py WORK FS SCHEDULER FLUSH_MS WRITE_MS: compares what the probe and acktrail
+disk say of each sync with what the program that synced measured itself."""
+import json
+import sys
+from statistics import median
+
+work, fs, scheduler, flush_ms, write_ms = sys.argv[1:]
+flush_ns, write_ns = int(flush_ms) * 1000000, int(write_ms) * 1000000
+failures = []
+
+
+def lines(name):
+    with open(f"{work}/{name}") as f:
+        return [json.loads(line) for line in f]
+
+
+def check(ok, text):
+    print(f"  {'ok  ' if ok else 'FAIL'} {text}")
+    if not ok:
+        failures.append(text)
+
+
+events = lines("dump")
+axis = next(e["to_axis_ns"] for e in events if e["type"] == "trail")
+syncs = [e["sync"] for e in lines("disk.ndjson") if "sync" in e]
+blocks = [e for e in events if e["type"] == "block"]
+commits = [e for e in events if e["type"] == "commit"]
+notes = [e for e in events if e["type"] == "note"]
+report = []
+with open(f"{work}/report") as f:
+    for line in f:
+        tid, call, begin, end, lost, path = line.split()
+        report.append((int(tid), call, int(begin), int(end), int(lost), path))
+
+by_thread = {}
+for s in syncs:
+    by_thread.setdefault((s["tid"], s["call"]), []).append(s)
+for of in by_thread.values():
+    of.sort(key=lambda s: s["begin_ns"])
+
+
+def find(tid, call, begin, end):
+    """The probe's sync that lies within the user's two looks at the clock."""
+    for s in by_thread.get((tid, call), []):
+        b = s["begin_ns"] - axis
+        if begin <= b and b + s["ns"] <= end:
+            return s
+    return None
+
+
+def part(s, *names):
+    return sum(p["ns"] for p in s.get("parts", []) if p["name"] in names)
+
+
+print(f"{fs}, scheduler {scheduler}")
+slow, crowd, phases = [], [], {}
+missing = odd = parted = total = paths = over = 0
+worst = 0
+with open(f"{work}/phases") as f:
+    for line in f:
+        name, first, last = line.split()
+        found = []
+        for tid, call, begin, end, lost, path in report[int(first):int(last)]:
+            total += 1
+            s = find(tid, call, begin, end)
+            if not s:
+                missing += 1
+                continue
+            gap = (end - begin) - s["ns"]
+            if lost:                            # the CPU, and so perhaps between the clock and the call
+                parted += 1
+            elif gap > max(100000, 0.05 * (end - begin)):
+                odd += 1
+                worst = max(worst, gap)
+            paths += s["path"] != path
+            over += sum(p["ns"] for p in s["parts"]) > s["ns"]
+            found.append(s)
+            if s["ns"] > 5000000:
+                (crowd if name == "shared" else slow).append(part(s, "unexplained") / s["ns"])
+        phases[name] = found
+
+check(not missing, f"every sync is found: {total - missing} of {total}")
+check(odd <= total * 0.01, f"within 5 % or 100 µs of the program's own clock: {total - parted - odd} of {total - parted},"
+      f" 1 % may not (the widest gap {worst / 1000:.0f} µs); {parted} more lost their CPU and are not judged")
+check(not paths, "every sync has its file's path")
+check(not over, "parts never exceed the wall time")
+# Without a journal, threads wait for one another's write of the block that holds their inodes;
+# who then finds it clean writes nothing by which the two could be tied.
+limit = 0.10 if fs == "ext4-nojournal" else 0.05
+for who, of, most in (("one thread", slow, 0.05), ("64 threads", crowd, limit)):
+    check(of and median(of) <= most, f"{who}: unexplained at the median of the {len(of)} syncs over 5 ms:"
+          f" {100 * median(of) if of else 0:.1f} % (at most {100 * most:.0f} %)")
+
+for name, need, what in (("flush-delay", flush_ns, ("flush",)), ("flush-delay-fdatasync", flush_ns, ("flush",)),
+                         ("flush-delay-msync", flush_ns, ("flush",)),
+                         ("write-delay", write_ns, ("device",)), ("write-delay-msync", write_ns, ("device",))):
+    got = [part(s, *what) for s in phases[name]]
+    low = sum(g < need for g in got)
+    check(got and not low, f"{name}: {what[0]} time >= {need / 1e6:.0f} ms in {len(got) - low} of {len(got)} syncs"
+          f" (median {median(got) / 1e6 if got else 0:.1f} ms)")
+
+# Each request once: the kernel's own counters of the same time are the other account.
+with open(f"{work}/stat.before") as f:
+    before = [int(x) for x in f.read().split()]
+with open(f"{work}/stat.after") as f:
+    after = [int(x) for x in f.read().split()]
+device = {e["dev"] for e in events if e["type"] == "device"}
+writes = [b for b in blocks if b["op"] & 0xff == 1 and b["issue_ns"]]
+flushes = [b for b in blocks if b["op"] & 0xff == 2 and b["issue_ns"]]
+stale = sum(e["count"] for e in notes if "completion" in e["text"])
+twice = len(blocks) - len({(b["dev"], b["op"], b["sector"], b["issue_ns"], b["queue_ns"], b["queue_tid"], b["ns"])
+                           for b in blocks})
+check(not twice, f"no request is told twice, of {len(blocks)}")
+# A flush that carries no data is a write to the kernel's counters; the request that it becomes is a flush.
+told = len(writes) + len([b for b in blocks if b["op"] & 0xff == 2 and not b["issue_ns"]]) + len(flushes)
+counted = after[4] - before[4] + after[15] - before[15]
+check(told <= counted <= told + stale, f"writes and flushes: {told} told, {counted} counted by the kernel")
+if stale:
+    print(f"  note the kernel ran no program for the completion of {stale}: counted, left out")
+check(stale <= counted * 0.005, f"closed exactly once: all but {stale}, 0.5 % may not")
+
+if fs == "ext4":
+    b = min(s["begin_ns"] for s in phases["shared"]) - axis
+    e = max(s["begin_ns"] + s["ns"] for s in phases["shared"]) - axis
+    mine = [c for c in commits if c["begin_ns"] < e and c["ns"] > b]
+    waited = sum(c["waiters"] for c in mine)
+    n = len(phases["shared"])
+    most = max((c["waiters"] for c in mine), default=0)
+    check(mine and len(mine) < n / 4, f"64 threads: {n} syncs share {len(mine)} commits")
+    check(0.9 * n <= waited <= n + 64 and most <= 64,
+          f"64 threads: waiters of those commits sum up to {waited}, at most {most} of one")
+    shown = [s.get("waiters", 0) for s in phases["shared"]]
+    check(median(shown) > 8, f"64 threads: the syncs say that they shared with {median(shown):.0f} at the median")
+else:
+    check(not commits, f"no jbd2 commit is seen: {len(commits)}")
+sys.exit(1 if failures else 0)
