@@ -140,6 +140,7 @@ void batch_json(struct out *o, const struct tl_batch *b)
 	out_text(o, "outcome", tl_outcome_names[b->outcome]);
 	out_bool(o, "sent", b->sent);
 	out_text(o, "in_log", in_log_name(b->in_log));
+	out_text(o, "in_log_by", b->in_log_by);
 	out_text(o, "resend", resend_name(b->resend));
 	if (b->err)
 		out_text(o, "error", tl_err_name(b->err) ? tl_err_name(b->err) : "unnamed");

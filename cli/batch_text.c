@@ -100,7 +100,8 @@ void batch_head_text(FILE *f, const struct tl_batch *b, bool colour)
 		tl_outcome_names[b->outcome], *paint ? RESET : "",
 		b->outcome == TL_OUTCOME_OPEN ? "for" : "after", total);
 	if (b->outcome != TL_OUTCOME_ACKED && b->outcome != TL_OUTCOME_BROKER_ONLY)
-		fprintf(f, "  %s, in log: %s", b->sent ? "sent" : "never sent", in_log_name(b->in_log));
+		fprintf(f, "  %s, in log: %s%s", b->sent ? "sent" : "never sent", in_log_name(b->in_log),
+			b->in_log_by && !strcmp(b->in_log_by, "log-dump") ? " (by the log dump)" : "");
 	if (b->nr_attempts > 1)
 		fprintf(f, "  %u attempts", b->nr_attempts);
 	if (b->moved)

@@ -54,6 +54,8 @@ static bool settled(struct join *j, const struct jbatch *jb)
 		return false;
 	if (wants_callback(jb) && age < CALLBACK_WAIT)
 		return false;
+	if (log_may_tell(j, jb))
+		return false;
 	if (!j->nr_probes)
 		return true;
 	if (broker_may_tell(j, jb))

@@ -153,6 +153,8 @@ static void response_event(struct join *j, struct jtrail *t, const struct event 
 		return;
 	r->response_ns = ns;
 	conn_sign(r->conn, ns, SIGN_LIFE);
+	r->conn->answered_ns = ns;
+	r->conn->answered_corr = r->key.corr;
 	r->throttle_ms = ev->response.throttle_ms;
 	peer_land(j, r, ns);
 	if (in && !in->produced) {

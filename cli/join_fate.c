@@ -552,79 +552,6 @@ void fate_end(struct join *j)
 
 /* ---- is it in the log, may it be sent again ---------------------------------------- */
 
-/* Did the probe watch all of it, from the first byte on, without loss? */
-static bool watched(const struct jtrail *t, int64_t from, int64_t to)
-{
-	static const int need[] = { AT_COVER_APPEND, AT_COVER_REQUEST };
-
-	if (t->t->lost || t->t->account.probe_lost || t->t->incomplete)
-		return false;
-	for (unsigned i = 0; i < 2; i++)
-		if (!t->covered[need[i]] || t->cover_from[need[i]] > from ||
-		    (t->cover_to[need[i]] && t->cover_to[need[i]] < to))
-			return false;
-	return true;
-}
-
-/* Can this attempt not have brought, nor still bring, the batch into the log? */
-static bool attempt_proven_out(const struct jbatch *jb, uint32_t i)
-{
-	const struct tl_attempt *a = &jb->b.attempts[i];
-	const struct req *r = jb->state[i].req;
-	const struct breq *br = jb->state[i].breq;
-	const struct bconn *bc = br ? br->bconn : r ? r->conn->bconn : NULL;
-	int64_t from = jb->b.attempts[0].write_begin_ns;
-
-	if (!bc)
-		return false;
-	if (a->answered && a->error_code && a->error_code != DUPLICATE_SEQUENCE)
-		return watched(bc->trail, from, a->response_read_ns);
-	if (bc->end_ns && (!br || br->answered_ns))
-		return watched(bc->trail, from, bc->end_ns);
-	/* Read, and the connection closed before the answer: it may be appended yet. */
-	return false;
-}
-
-static bool appended(const struct jbatch *jb)
-{
-	for (uint32_t i = 0; i < jb->b.nr_attempts; i++)
-		if (jb->state[i].appended)
-			return true;
-	return false;
-}
-
-static bool proven_out(const struct jbatch *jb)
-{
-	const struct jbatch *a;
-
-	if (!jb->b.has_crc || !jb->b.nr_attempts || jb->split_from || jb->twin)
-		return false;
-	for (uint32_t i = 0; i < jb->b.nr_attempts; i++)
-		if (!attempt_proven_out(jb, i))
-			return false;
-	/* Nor in any of the batches that its messages were in before. */
-	DL_FOREACH2(jb->absorbed, a, absorb_next)
-		if (appended(a) || !proven_out(a))
-			return false;
-	return true;
-}
-
-static enum tl_in_log in_log(const struct jbatch *jb)
-{
-	const struct tl_batch *b = &jb->b;
-
-	if (appended(jb))
-		return TL_IN_LOG_YES;
-	if (b->outcome == TL_OUTCOME_ACKED)
-		return TL_IN_LOG_UNKNOWN;
-	if (b->client && !b->nr_attempts)
-		return b->sent || b->outcome == TL_OUTCOME_OPEN ? TL_IN_LOG_UNKNOWN : TL_IN_LOG_NO;
-	/* Regrouped messages may be there by the batch that took them. */
-	if (b->moved)
-		return TL_IN_LOG_UNKNOWN;
-	return proven_out(jb) ? TL_IN_LOG_NO : TL_IN_LOG_UNKNOWN;
-}
-
 static const char *expired_by(const struct tl_batch *b)
 {
 	int64_t lived = b->end_ns - b->created_first_ns;
@@ -650,8 +577,7 @@ void fate_log(struct join *j, struct jbatch *jb)
 	struct tl_batch *b = &jb->b;
 	bool acked = b->outcome == TL_OUTCOME_ACKED || b->outcome == TL_OUTCOME_BROKER_ONLY;
 
-	(void)j;
-	b->in_log = in_log(jb);
+	log_judge(j, jb);
 	b->resend = acked || b->in_log == TL_IN_LOG_YES ? TL_RESEND_DUPLICATES :
 		    b->in_log == TL_IN_LOG_NO ? TL_RESEND_SAFE : TL_RESEND_MAY_DUPLICATE;
 	if (b->resolved_ns && b->outcome != TL_OUTCOME_OPEN && b->end_ns > b->resolved_ns)

@@ -100,6 +100,8 @@ struct conn {
 	struct bconn *bconn;		/* the same connection as the broker sees it */
 	struct req *reqs;		/* not yet freed */
 	uint32_t max_corr;
+	int64_t	 answered_ns;		/* the latest answer read, */
+	uint32_t answered_corr;		/* and to which request */
 	struct sign *signs;		/* a ring of JOIN_SIGNS, or NULL */
 	uint32_t nr_signs;
 	UT_hash_handle hh;
@@ -239,6 +241,7 @@ struct part {
 	struct jbatch *uncalled;	/* resolved, callback not seen, in order of acks */
 	struct debt *debts;		/* callbacks told before their acks */
 	struct peer *peer;		/* last used */
+	bool	 in_dump;		/* a batch of it was found in the log dump, by its CRC */
 	UT_hash_handle hh;
 };
 
@@ -417,6 +420,10 @@ void fate_resolve(struct join *j, struct jbatch *jb, enum tl_outcome outcome, in
 void fate_instance_end(struct join *j, struct jtrail *t, uint32_t inst, int64_t ns);
 void fate_end(struct join *j);
 void fate_log(struct join *j, struct jbatch *jb);	/* in_log, resend, expired_by */
+
+/* join_log.c */
+void log_judge(struct join *j, struct jbatch *jb);	/* in_log, and by what */
+bool log_may_tell(const struct join *j, const struct jbatch *jb);	/* more, later */
 
 /* join_broker.c */
 bool broker_event(struct join *j, struct jtrail *t, const struct event *ev);

@@ -4,14 +4,17 @@
 #include <string.h>
 #include "batch_view.h"
 #include "joined.h"
+#include "log_dump.h"
 #include "say.h"
 
-enum { KEY_SLOW = 0x500 };
+enum { KEY_SLOW = 0x500, KEY_LOG_DUMP };
 
 static const struct argp_option options[] = {
 	{ "format", 'f', "FORMAT", 0, "text (default) or ndjson", 1 },
 	{ "slow", KEY_SLOW, "MS", 0,
 	  "An acknowledged batch is late when it took this long since its creation (100)", 1 },
+	{ "log-dump", KEY_LOG_DUMP, "FILE|DIR", 0,
+	  "What Kafka's DumpLogSegments printed: which batches are in the log", 1 },
 	{ 0 }
 };
 
@@ -33,6 +36,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		if (errno || *end || end == arg || c->slow_ns <= 0)
 			argp_error(state, "--slow wants milliseconds, not “%s”", arg);
 		return 0;
+	case KEY_LOG_DUMP:
+		c->bad_dump |= !log_dump_read(&c->log_dump, arg);
+		return 0;
 	case ARGP_KEY_ARGS:
 		c->paths = state->argv + state->next;
 		c->nr_paths = state->argc - state->next;
@@ -51,6 +57,8 @@ bool joined_open(struct joined *c)
 {
 	struct event ev;
 
+	if (c->bad_dump)
+		return false;
 	c->reader = reader_open(c->paths, c->nr_paths);
 	if (!c->reader)
 		return false;
@@ -157,7 +165,7 @@ void joined_run(struct joined *c, void (*batch)(void *arg, struct tl_batch *b),
 	struct pass p = { .c = c, .batch = batch, .arg = arg };
 	struct join_conf conf = {
 		.batch = take, .arg = &p, .topic_name = trail_topic, .file = trail_file,
-		.file_path = trail_file_path, .slow_ns = c->slow_ns,
+		.file_path = trail_file_path, .slow_ns = c->slow_ns, .log_dump = c->log_dump,
 	};
 	struct join *j;
 	struct event ev;
@@ -195,5 +203,6 @@ int joined_close(struct joined *c)
 	int status = (int)say_incomplete(c->reader);
 
 	reader_close(c->reader);
+	log_dump_free(c->log_dump);
 	return status;
 }

@@ -15,6 +15,8 @@ struct joined {
 	/* set by the command */
 	char	**paths;
 	int	 nr_paths;
+	struct log_dump *log_dump;	/* of all --log-dump, or NULL */
+	bool	 bad_dump;
 	struct filter filter;
 	enum format format;
 	int64_t	 slow_ns;

@@ -168,6 +168,7 @@ struct tl_batch {
 	struct tl_producer producer;
 	enum tl_outcome outcome;
 	enum tl_in_log in_log;
+	const char *in_log_by;		/* append, probe, never-sent, log-dump; NULL not known */
 	enum tl_resend resend;
 	enum tl_join join;
 	int32_t	 err;			/* rd_kafka_resp_err_t of a failed outcome, else 0 */
