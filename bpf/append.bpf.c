@@ -10,6 +10,7 @@
 
 extern int answer_enter(__u32 fd, __u64 file, __u64 buf, __u32 nr_iov);
 extern int answer_exit(__s64 ret);
+extern int wake_tell(__u64 now);
 
 #define MAX_IOV		8
 #define MAX_BATCH	(1u << 30)
@@ -50,6 +51,8 @@ static __always_inline int write_enter(__u32 fd, __u64 buf, __u32 nr_iov, __u64 
 	state.buf = buf;
 	state.nr_iov = nr_iov;
 	state.begin_ns = bpf_ktime_get_ns();
+	if (with_wakes)
+		wake_tell(state.begin_ns);
 	id = bpf_get_current_pid_tgid();
 	if (bpf_map_update_elem(&writes, &id, &state, BPF_ANY))
 		count(COUNT_TABLE_FULL);
@@ -178,6 +181,6 @@ int append_exit_pwritev(struct sys_exit *ctx)
 	return write_exit(ctx->ret);
 }
 
-const volatile __u32 filter_topics = 0, with_requests = 0;
+const volatile __u32 filter_topics = 0, with_requests = 0, with_wakes = 0;
 __u32 targets[REC_TARGETS];
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";

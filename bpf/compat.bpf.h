@@ -62,6 +62,28 @@ static __always_inline struct gendisk *at_bio_disk(struct bio *bio)
 	return BPF_CORE_READ(bio, bi_bdev, bd_disk);
 }
 
+/* The number of the system call that a task is in; the name of the field is the architecture's. */
+struct pt_regs___x86 { unsigned long orig_ax; } __attribute__((preserve_access_index));
+struct pt_regs___arm64 { int syscallno; } __attribute__((preserve_access_index));
+
+static __always_inline long at_syscall_nr(struct pt_regs *regs)
+{
+	struct pt_regs___x86 *x86 = (void *)regs;
+	struct pt_regs___arm64 *arm64 = (void *)regs;
+
+	if (bpf_core_field_exists(x86->orig_ax))
+		return (long)BPF_CORE_READ(x86, orig_ax);
+	if (bpf_core_field_exists(arm64->syscallno))
+		return BPF_CORE_READ(arm64, syscallno);
+	return -1;
+}
+
+#if defined(__TARGET_ARCH_arm64)
+#define AT_FUTEX	98
+#else
+#define AT_FUTEX	202
+#endif
+
 static __always_inline __u32 at_disk_dev(struct gendisk *disk)
 {
 	return (__u32)BPF_CORE_READ(disk, major) << 20 | (__u32)BPF_CORE_READ(disk, first_minor);

@@ -113,6 +113,36 @@ static void on_block(struct probe *p, const struct rec_block *r)
 	event_commit(p, ring);
 }
 
+static void on_wake(struct probe *p, const struct rec_wake *r)
+{
+	struct ev_wake *ev;
+
+	names_thread(p, AT_BULK, r->h.pid, r->waker, r->h.ns);
+	ev = event_begin(p, AT_BULK, AT_EV_WAKE, r->h.ns, r->h.pid, r->h.tid, sizeof(*ev), 0, 0, NULL, 0);
+	if (!ev)
+		return;
+	ev->sleep_ns = r->sleep_ns;
+	ev->pid = r->h.pid;
+	ev->waker = r->waker;
+	event_commit(p, AT_BULK);
+}
+
+static void on_pause(struct probe *p, const struct rec_pause *r)
+{
+	enum at_ring ring = ring_for(r->begin_ns, r->h.ns, SLOW_NS);
+	struct ev_pause *ev;
+
+	ev = event_begin(p, ring, AT_EV_PAUSE, r->h.ns, r->h.pid, r->h.tid, sizeof(*ev), 0, 0, NULL, 0);
+	if (!ev)
+		return;
+	ev->begin_ns = r->begin_ns;
+	ev->dev = dev_of_kernel(r->dev);
+	ev->ino = r->ino;
+	ev->pid = r->h.pid;
+	ev->why = r->why;
+	event_commit(p, ring);
+}
+
 static void on_commit(struct probe *p, const struct rec_commit *r)
 {
 	enum at_ring ring = ring_for(r->begin_ns, r->h.ns, SLOW_BLOCK_NS);
@@ -371,6 +401,12 @@ int events_record(void *probe, void *data, size_t size)
 	case REC_COMMIT:
 		on_commit(p, data);
 		break;
+	case REC_WAKE:
+		on_wake(p, data);
+		break;
+	case REC_PAUSE:
+		on_pause(p, data);
+		break;
 	case REC_TOPIC:
 		on_topic(p, data);
 		break;
@@ -419,6 +455,8 @@ void events_end(struct probe *p, uint64_t now, const uint64_t *counts, int statu
 		{ COUNT_LOST + REC_ARRIVAL, AT_NOTE_RING_LOST, "requests lost: the ring buffer was full" },
 		{ COUNT_LOST + REC_ANSWER, AT_NOTE_RING_LOST, "responses lost: the ring buffer was full" },
 		{ COUNT_LOST + REC_CONN_END, AT_NOTE_RING_LOST, "ends of connections lost: the ring buffer was full" },
+		{ COUNT_LOST + REC_WAKE, AT_NOTE_RING_LOST, "wake-ups lost: the ring buffer was full" },
+		{ COUNT_LOST + REC_PAUSE, AT_NOTE_RING_LOST, "waits for the journal lost: the ring buffer was full" },
 		{ COUNT_HEADER_UNREAD, AT_NOTE_OTHER, "batch headers that could not be read" },
 		{ COUNT_WRITE_ODD, AT_NOTE_OTHER, "writes to segments that do not begin with a batch" },
 		{ COUNT_REQUEST_ODD, AT_NOTE_PARSER_OFF, "Produce requests that could not be parsed to their end" },

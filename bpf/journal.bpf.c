@@ -85,4 +85,61 @@ int BPF_PROG(journal_sync_enter, struct file *file, int datasync)
 	return 0;
 }
 
+/*
+ * How long a thread of the broker had a handle of the journal, from ext4's wish for
+ * it to its end: it waits there while the running transaction is locked by its
+ * commit, and inside for a block of metadata that a commit is writing (what a write
+ * does in ext4_dirty_inode).  A handle within a handle is part of the outer one.
+ */
+#define PAUSE_NS	100000u		/* shorter ones are not told */
+
+struct wish { __u64 begin_ns, ino; __u32 dev, pad; };
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, struct wish);
+} wishes SEC(".maps");
+
+SEC("tp_btf/ext4_journal_start_inode")
+int BPF_PROG(journal_handle_wish, struct inode *inode)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	__u64 id = bpf_get_current_pid_tgid();
+	struct wish w = {};
+
+	if (!is_target() || BPF_CORE_READ(task, journal_info))
+		return 0;
+	w.begin_ns = bpf_ktime_get_ns();
+	w.ino = BPF_CORE_READ(inode, i_ino);
+	w.dev = BPF_CORE_READ(inode, i_sb, s_dev);
+	bpf_map_update_elem(&wishes, &id, &w, BPF_ANY);
+	return 0;
+}
+
+/* Told when the outermost handle ends. */
+SEC("tp_btf/jbd2_handle_stats")
+int journal_handle_end(void *ctx)
+{
+	__u64 id = bpf_get_current_pid_tgid(), now;
+	struct rec_pause *r;
+	struct wish *w;
+
+	if (!is_target())
+		return 0;
+	w = bpf_map_lookup_elem(&wishes, &id);
+	if (!w)
+		return 0;
+	now = bpf_ktime_get_ns();
+	if (now - w->begin_ns >= PAUSE_NS && (r = rec_begin(REC_PAUSE, sizeof(*r), now))) {
+		r->begin_ns = w->begin_ns;
+		r->ino = w->ino;
+		r->dev = w->dev;
+		r->why = 0;		/* AT_PAUSE_JOURNAL */
+		bpf_ringbuf_submit(r, 0);
+	}
+	bpf_map_delete_elem(&wishes, &id);
+	return 0;
+}
+
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";

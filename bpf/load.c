@@ -71,6 +71,10 @@ static const struct piece {
 	{ "block_rq_complete", "btf:block_rq_complete", AT_COVER_BLOCK, true },
 	{ "journal_start_commit", "btf:jbd2_start_commit", AT_COVER_JOURNAL, true },
 	{ "journal_end_commit", "btf:jbd2_end_commit", AT_COVER_JOURNAL, true },
+	{ "journal_handle_wish", "btf:ext4_journal_start_inode", AT_COVER_JOURNAL, false },
+	{ "journal_handle_end", "btf:jbd2_handle_stats", AT_COVER_JOURNAL, false },
+	{ "wake_switch", "btf:sched_switch", AT_COVER_WAKE, true },
+	{ "wake_waking", "btf:sched_waking", AT_COVER_WAKE, true },
 	{ "journal_sync_enter", "btf:ext4_sync_file_enter", AT_COVER_JOURNAL, false },
 };
 #define NR_PIECES	(sizeof(pieces) / sizeof(pieces[0]))
@@ -85,8 +89,8 @@ static const struct { const char *name, *reads; enum level from; } covers[AT_NR_
 	[AT_COVER_APPEND] = { "append", "the 61-byte header of the first 16 batches of each write to a segment", LEVEL_APPEND },
 	[AT_COVER_SYNC] = { "sync", "names, inode and device numbers of files under the log directories", LEVEL_DISK },
 	[AT_COVER_BLOCK] = { "block", "device, sector, size, flags and inode number of each request of the log directories' disks", LEVEL_DISK },
-	[AT_COVER_JOURNAL] = { "journal", "device and transaction number of each jbd2 commit", LEVEL_DISK },
-	[AT_COVER_WAKE] = { "wake", "nothing in this version", LEVEL_FULL },
+	[AT_COVER_JOURNAL] = { "journal", "device and transaction number of each jbd2 commit; how long the broker's threads hold a handle, and for which inode", LEVEL_DISK },
+	[AT_COVER_WAKE] = { "wake", "which thread of the broker ended the last futex sleep of one that appends, and how long that was", LEVEL_FULL },
 	[AT_COVER_HEALTH] = { "health", "/sys/dev/block/*/stat, every 3 s", LEVEL_DISK },
 };
 
@@ -205,8 +209,6 @@ static void choose(struct probe *p, const char *trace)
 		if (!p->cover[c].on)
 			snprintf(p->cover[c].text, WHY, "not at this --level");
 	}
-	p->cover[AT_COVER_WAKE].on = 0;
-	snprintf(p->cover[AT_COVER_WAKE].text, WHY, "not in this version");
 	for (unsigned i = 0; i < NR_PIECES; i++) {
 		if (!strcmp(pieces[i].prog, find_vma ? "sync_enter_msync_plain" : "sync_enter_msync"))
 			l->out[i] = true;
@@ -230,6 +232,7 @@ static int open_skeleton(struct probe *p)
 		return -errno;
 	l->skel->rodata->filter_topics = p->opt.nr_topics > 0;
 	l->skel->rodata->with_requests = p->cover[AT_COVER_REQUEST].on > 0;
+	l->skel->rodata->with_wakes = p->cover[AT_COVER_WAKE].on > 0;
 	l->skel->rodata->rq_args_lead = btf_args(l, "block_rq_issue") == 2;
 	l->skel->rodata->bio_args_lead = btf_args(l, "block_bio_queue") == 2;
 	bpf_map__set_max_entries(l->skel->maps.ring, p->opt.ring_mb << 20);
@@ -458,7 +461,7 @@ void load_describe(const struct probe *p, FILE *to)
 {
 	fprintf(to, "needs: root (CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE to read other processes' /proc, CAP_SYS_ADMIN to mount tracefs), Linux 5.8 with BTF\n");
 	for (unsigned c = 0; c < AT_NR_COVER; c++) {
-		if (p->opt.level < covers[c].from || c == AT_COVER_WAKE)
+		if (p->opt.level < covers[c].from)
 			continue;
 		fprintf(to, "\n%s\n  reads: %s\n", covers[c].name, covers[c].reads);
 		for (unsigned i = 0; i < NR_PIECES; i++)

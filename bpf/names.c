@@ -460,6 +460,12 @@ static void state_thread(struct probe *p, enum at_ring ring, uint32_t id, uint64
 	t->stated[ring] = p->pen.seq[ring];
 }
 
+/* States a thread that an event mentions beside its own. */
+void names_thread(struct probe *p, enum at_ring ring, uint32_t pid, uint32_t tid, uint64_t ns)
+{
+	state_thread(p, ring, thread_find(p, pid, tid), ns);
+}
+
 void *event_begin(struct probe *p, enum at_ring ring, enum at_type type, uint64_t ns,
 		  uint32_t pid, uint32_t tid, size_t size, uint32_t file, uint32_t topic,
 		  const char *tail, size_t tail_len)

@@ -16,6 +16,7 @@
 enum rec_kind {
 	REC_FILE, REC_APPEND, REC_SYNC, REC_BLOCK, REC_COMMIT,
 	REC_TOPIC, REC_BATCH, REC_ARRIVAL, REC_ANSWER, REC_CONN_END,
+	REC_WAKE, REC_PAUSE,
 	REC_NR_KINDS
 };
 
@@ -116,6 +117,19 @@ struct rec_answer {
 	struct rec h;
 	unsigned long long begin_ns;
 	unsigned int conn, corr, size, pad;
+};
+
+/* ns: when the thread was woken. */
+struct rec_wake {
+	struct rec h;
+	unsigned long long sleep_ns;
+	unsigned int waker, pad;
+};
+
+struct rec_pause {
+	struct rec h;
+	unsigned long long begin_ns, ino;
+	unsigned int dev, why;		/* enum at_pause */
 };
 
 struct rec_conn_end {

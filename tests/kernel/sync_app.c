@@ -7,6 +7,9 @@
  * Commands on standard input, a line each, answered with "done" on standard output:
  *	run THREADS SYNCS CALL	CALL: fsync fdatasync msync; each thread its own partition
  *	roll PARTITION N	N new segments, each written, synced and closed
+ *	lock THREADS SYNCS	all to one partition, each write and fsync under one lock
+ *	append MS		writes alone, for so long
+ *	timer N			sleep by a timed wait on a condition, then write; N times
  *	hold PARTITION		keep its first segment open
  *	quit
  * REPORT gets a line a sync: tid, call, begin and end (CLOCK_MONOTONIC ns), how often the
@@ -98,6 +101,25 @@ static void sync_one(int fd, void *map, enum call call, const char *path)
 	pthread_mutex_unlock(&lock);
 }
 
+/* A write alone; told when it took long. */
+static void append_one(int fd, uint32_t offset, const char *path)
+{
+	uint8_t data[BATCH];
+	uint64_t begin, end;
+
+	batch(data, offset);
+	begin = now();
+	if (write(fd, data, sizeof(data)) != sizeof(data))
+		die(path);
+	end = now();
+	if (end - begin < 10000000)
+		return;
+	pthread_mutex_lock(&lock);
+	fprintf(report, "%ld write %llu %llu 0 %s\n", (long)syscall(SYS_gettid),
+		(unsigned long long)begin, (unsigned long long)end, path);
+	pthread_mutex_unlock(&lock);
+}
+
 struct work { int partition, syncs; enum call call; };
 
 static void partition_path(char *to, size_t size, int partition, uint64_t segment, const char *end)
@@ -144,7 +166,7 @@ static void *run(void *arg)
 	return NULL;
 }
 
-static void run_all(int threads, int syncs, enum call call)
+static void run_all(int threads, int syncs, enum call call, void *(*body)(void *))
 {
 	pthread_t thread[256];
 	struct work work[256];
@@ -154,12 +176,79 @@ static void run_all(int threads, int syncs, enum call call)
 	pthread_barrier_init(&together, NULL, (unsigned)threads);
 	for (int i = 0; i < threads; i++) {
 		work[i] = (struct work){ i, syncs, call };
-		if (pthread_create(&thread[i], NULL, run, &work[i]))
+		if (pthread_create(&thread[i], NULL, body, &work[i]))
 			die("pthread_create");
 	}
 	for (int i = 0; i < threads; i++)
 		pthread_join(thread[i], NULL);
 	pthread_barrier_destroy(&together);
+}
+
+static int segment_open(int partition, char *path, size_t size)
+{
+	int fd;
+
+	partition_path(path, size, partition, 0, "log");
+	fd = open(path, O_RDWR | O_CREAT | O_APPEND, 0644);
+	if (fd < 0)
+		die(path);
+	return fd;
+}
+
+static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void *locked(void *arg)
+{
+	const struct work *w = arg;
+	uint8_t data[BATCH];
+	char path[4096];
+	int fd = segment_open(0, path, sizeof(path));
+
+	pthread_barrier_wait(&together);
+	for (int i = 0; i < w->syncs; i++) {
+		batch(data, (uint32_t)i);
+		pthread_mutex_lock(&log_lock);
+		if (write(fd, data, sizeof(data)) != sizeof(data))
+			die(path);
+		sync_one(fd, NULL, FSYNC, path);
+		pthread_mutex_unlock(&log_lock);
+	}
+	close(fd);
+	return NULL;
+}
+
+static void append_for(int ms)
+{
+	uint64_t until = now() + (uint64_t)ms * 1000000u;
+	char path[4096];
+	int fd = segment_open(0, path, sizeof(path));
+
+	for (uint32_t i = 0; now() < until; i++) {
+		append_one(fd, i, path);
+		usleep(2000);
+	}
+	close(fd);
+}
+
+static void timer(int n)
+{
+	pthread_cond_t never = PTHREAD_COND_INITIALIZER;
+	char path[4096];
+	int fd = segment_open(1, path, sizeof(path));
+
+	for (int i = 0; i < n; i++) {
+		struct timespec ts;
+
+		clock_gettime(CLOCK_REALTIME, &ts);
+		ts.tv_nsec += 20000000;
+		ts.tv_sec += ts.tv_nsec / 1000000000;
+		ts.tv_nsec %= 1000000000;
+		pthread_mutex_lock(&log_lock);
+		pthread_cond_timedwait(&never, &log_lock, &ts);
+		pthread_mutex_unlock(&log_lock);
+		append_one(fd, (uint32_t)i, path);
+	}
+	close(fd);
 }
 
 static void roll(int partition, int segments)
@@ -207,7 +296,13 @@ int main(int argc, char **argv)
 		die(argv[2]);
 	while (fgets(line, sizeof(line), stdin)) {
 		if (sscanf(line, "run %d %d %31s", &a, &b, call) == 3)
-			run_all(a, b, !strcmp(call, "msync") ? MSYNC : !strcmp(call, "fdatasync") ? FDATASYNC : FSYNC);
+			run_all(a, b, !strcmp(call, "msync") ? MSYNC : !strcmp(call, "fdatasync") ? FDATASYNC : FSYNC, run);
+		else if (sscanf(line, "lock %d %d", &a, &b) == 2)
+			run_all(a, b, FSYNC, locked);
+		else if (sscanf(line, "append %d", &a) == 1)
+			append_for(a);
+		else if (sscanf(line, "timer %d", &a) == 1)
+			timer(a);
 		else if (sscanf(line, "roll %d %d", &a, &b) == 2)
 			roll(a, b);
 		else if (sscanf(line, "hold %d", &a) == 1)
