@@ -92,6 +92,21 @@ static void instance_delist(struct instance *in)
 	in->slot = 0;
 }
 
+/*
+ * A conf that came back from a failed rd_kafka_new, or that names us as a plugin beside
+ * the preload, stays the same instance's.
+ */
+static struct instance *instance_of_conf(const rd_kafka_conf_t *conf)
+{
+	uint32_t n = __atomic_load_n(&nr_instances, __ATOMIC_ACQUIRE);
+
+	for (uint32_t i = 0; instances && i < n && i < NR_INSTANCES; i++)
+		if ((instances[i].failed_conf == conf || instances[i].plugin_conf == conf) &&
+		    instances[i].life == live_number())
+			return &instances[i];
+	return NULL;
+}
+
 static struct instance *instance_new(struct lib *lib, const rd_kafka_conf_t *conf)
 {
 	struct at_writer *w = live_open_wait();
@@ -110,11 +125,9 @@ static struct instance *instance_new(struct lib *lib, const rd_kafka_conf_t *con
 						 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 			memory = none;
 	}
-	/* A conf that came back from a failed rd_kafka_new stays the same instance's. */
-	n = __atomic_load_n(&nr_instances, __ATOMIC_ACQUIRE);
-	for (uint32_t i = 0; conf && i < n && i < NR_INSTANCES; i++)
-		if (memory[i].failed_conf == conf && memory[i].life == live_number())
-			return &memory[i];
+	in = conf ? instance_of_conf(conf) : NULL;
+	if (in)
+		return in;
 	n = __atomic_fetch_add(&nr_instances, 1, __ATOMIC_ACQ_REL);
 	if (n >= NR_INSTANCES) {
 		__atomic_fetch_sub(&nr_instances, 1, __ATOMIC_RELAXED);
@@ -169,13 +182,16 @@ static bool is_spoilt(const rd_kafka_conf_t *conf)
 }
 
 /* The app has given that conf away, for good. */
-static void forget_failed(const rd_kafka_conf_t *conf)
+static void forget_conf(const rd_kafka_conf_t *conf)
 {
 	uint32_t n = __atomic_load_n(&nr_instances, __ATOMIC_ACQUIRE);
 
-	for (uint32_t i = 0; conf && instances && i < n && i < NR_INSTANCES; i++)
+	for (uint32_t i = 0; conf && instances && i < n && i < NR_INSTANCES; i++) {
 		if (instances[i].failed_conf == conf)
 			instances[i].failed_conf = NULL;
+		if (instances[i].plugin_conf == conf)
+			instances[i].plugin_conf = NULL;
+	}
 }
 
 /* conf is the app's, or a copy of it, or made here because the app gave none. */
@@ -187,8 +203,13 @@ static rd_kafka_t *witnessed_new(struct instance *in, rd_kafka_type_t type, rd_k
 
 	in->role = type == RD_KAFKA_CONSUMER;
 	in->ending = false;
-	if (!interceptor_is_there)
-		lib->rd_kafka_conf_interceptor_add_on_new(conf, "acktrail", intercept_on_new, in);
+	/* Refused: another life's is there already.  Without ours the callbacks stay the app's. */
+	if (!interceptor_is_there &&
+	    lib->rd_kafka_conf_interceptor_add_on_new(conf, "acktrail", intercept_on_new, in)) {
+		instance_delist(in);
+		live_skip();
+		return lib->rd_kafka_new(type, conf, errstr, size);
+	}
 	wrap_callbacks(in, conf);
 	rk = lib->rd_kafka_new(type, conf, errstr, size);
 	if (!rk) {
@@ -208,7 +229,7 @@ rd_kafka_t *lib_new(const void *caller, rd_kafka_type_t type, rd_kafka_conf_t *c
 	struct lib *lib = lib_of(caller);
 	rd_kafka_conf_t *use = conf;
 	struct instance *in;
-	bool spoilt, again;
+	bool spoilt, there;
 	rd_kafka_t *rk;
 
 	if (!lib || !lib->rd_kafka_new) {
@@ -219,17 +240,19 @@ rd_kafka_t *lib_new(const void *caller, rd_kafka_type_t type, rd_kafka_conf_t *c
 	}
 	spoilt = is_spoilt(conf);
 	in = live_off() ? NULL : instance_new(lib, conf);
-	again = in && conf && in->failed_conf == conf;
 	if (!conf && in)
 		use = lib->rd_kafka_conf_new();		/* NULL means defaults */
 	else if (spoilt)
 		use = lib->rd_kafka_conf_dup(conf);
+	if (in && spoilt && instance_of_conf(use))
+		in = instance_of_conf(use);		/* as our plugin, we were loaded into the copy */
+	there = in && conf && (in->failed_conf == use || in->plugin_conf == use);
 	if (in && instance_reserve(in))
-		rk = witnessed_new(in, type, use, again && !spoilt, errstr, size);
+		rk = witnessed_new(in, type, use, there, errstr, size);
 	else
 		rk = lib->rd_kafka_new(type, use, errstr, size);
 	if (rk)
-		forget_failed(conf);
+		forget_conf(conf);
 	else if (in)
 		in->failed_conf = conf;		/* the app's again, see lib_conf_destroy() */
 	return rk;
@@ -240,7 +263,7 @@ void lib_conf_destroy(const void *caller, rd_kafka_conf_t *conf)
 	struct lib *lib = lib_of(caller);
 	bool spoilt = is_spoilt(conf);
 
-	forget_failed(conf);
+	forget_conf(conf);
 	if (!spoilt && lib && lib->rd_kafka_conf_destroy)
 		lib->rd_kafka_conf_destroy(conf);
 }
@@ -347,7 +370,10 @@ rd_kafka_resp_err_t lib_plugin_init(const void *caller, rd_kafka_conf_t *conf)
 	if (!lib || live_off())
 		return RD_KAFKA_RESP_ERR_NO_ERROR;
 	in = instance_new(lib, NULL);
-	if (in)
-		lib->rd_kafka_conf_interceptor_add_on_new(conf, "acktrail", intercept_on_new, in);
+	/* Refused when we are named twice; an older conf at that address is no more. */
+	if (in && !lib->rd_kafka_conf_interceptor_add_on_new(conf, "acktrail", intercept_on_new, in)) {
+		forget_conf(conf);
+		in->plugin_conf = conf;
+	}
 	return RD_KAFKA_RESP_ERR_NO_ERROR;
 }

@@ -57,6 +57,7 @@ struct instance {
 	void (*dr_msg_cb)(rd_kafka_t *, const rd_kafka_message_t *, void *);
 	void (*dr_cb)(rd_kafka_t *, void *, size_t, rd_kafka_resp_err_t, void *, void *);
 	const rd_kafka_conf_t *failed_conf;	/* a conf that rd_kafka_new gave back */
+	const rd_kafka_conf_t *plugin_conf;	/* a conf that named us as its plugin */
 };
 
 /* The copy that code at `caller` uses; NULL when there is none. */
