@@ -72,9 +72,10 @@ static bool is_twin(const struct reader *r, const struct open_trail *t)
 	return false;
 }
 
-static void add_trail(struct reader *r, const char *path)
+/* fd: of what was unpacked, which it takes; else -1 */
+static void add_trail(struct reader *r, const char *path, int fd)
 {
-	struct open_trail *t = trail_open(path), **more;
+	struct open_trail *t = fd >= 0 ? trail_adopt(path, fd) : trail_open(path), **more;
 
 	if (!t) {
 		r->nr_unread++;
@@ -462,8 +463,10 @@ struct reader *reader_open(char *const paths[], int nr_paths)
 	allow_many_files();
 	for (int i = 0; i < nr_paths; i++)
 		r->nr_unread += !paths_find(&found, paths[i]);
-	for (size_t i = 0; i < found.nr; i++)
-		add_trail(r, found.path[i]);
+	for (size_t i = 0; i < found.nr; i++) {
+		add_trail(r, found.path[i], found.fd[i]);
+		found.fd[i] = -1;
+	}
 	paths_free(&found);
 	if (!r->nr_trails)
 		goto fail;

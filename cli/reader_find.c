@@ -13,16 +13,20 @@
 
 #define FIND_DEPTH	3	/* directories below the one that was named */
 
-static void add_path(struct paths *p, const char *path)
+void paths_add(struct paths *p, const char *path, int fd)
 {
 	char **more = realloc(p->path, (p->nr + 1) * sizeof(*more));
+	int *fds;
 
-	if (!more)
-		return;
-	p->path = more;
-	p->path[p->nr] = strdup(path);
-	if (p->path[p->nr])
-		p->nr++;
+	if (more)
+		p->path = more;
+	fds = realloc(p->fd, (p->nr + 1) * sizeof(*fds));
+	if (fds)
+		p->fd = fds;
+	if (more && fds && (p->path[p->nr] = strdup(path)))
+		p->fd[p->nr++] = fd;
+	else if (fd >= 0)
+		close(fd);
 }
 
 static bool is_dir(const char *path)
@@ -49,7 +53,7 @@ static void find_in(struct paths *p, const char *dir, int depth)
 	int nr;
 
 	if (trail_is_dir(dir))
-		add_path(p, dir);
+		paths_add(p, dir, -1);
 	if (!depth)
 		return;
 	nr = scandir(dir, &entry, visible, by_name);
@@ -74,8 +78,11 @@ bool paths_find(struct paths *p, const char *path)
 	struct stat st;
 
 	if (stat(path, &st) || !S_ISDIR(st.st_mode)) {
-		add_path(p, path);
-		return true;
+		enum unpacked u = unpack(p, path);
+
+		if (u == NOT_PACKED)
+			paths_add(p, path, -1);
+		return u != UNPACK_FAILED;
 	}
 	find_in(p, path, FIND_DEPTH);
 	if (p->nr > before)
@@ -90,7 +97,11 @@ bool paths_find(struct paths *p, const char *path)
 
 void paths_free(struct paths *p)
 {
-	for (size_t i = 0; i < p->nr; i++)
+	for (size_t i = 0; i < p->nr; i++) {
 		free(p->path[i]);
+		if (p->fd[i] >= 0)
+			close(p->fd[i]);
+	}
 	free(p->path);
+	free(p->fd);
 }

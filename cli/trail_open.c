@@ -244,7 +244,7 @@ static bool read_schema(struct open_trail *t)
 	return ok;
 }
 
-struct open_trail *trail_open(const char *path)
+static struct open_trail *open_as(const char *path, int fd)
 {
 	struct open_trail *t = calloc(1, sizeof(*t));
 	bool window = false;
@@ -253,12 +253,14 @@ struct open_trail *trail_open(const char *path)
 
 	if (!t || !(t->pub.path = strdup(path))) {
 		free(t);
+		if (fd >= 0)
+			close(fd);
 		say("out of memory");
 		return NULL;
 	}
 	for (len = strlen(t->pub.path); len > 1 && t->pub.path[len - 1] == '/'; len--)
 		t->pub.path[len - 1] = 0;
-	t->fd = open_file(t->pub.path, &window);
+	t->fd = fd >= 0 ? fd : open_file(t->pub.path, &window);
 	if (t->fd < 0 || !read_header(t) || fstat(t->fd, &st))
 		goto fail;
 	t->pub.file_bytes = (uint64_t)st.st_size;
@@ -292,6 +294,16 @@ struct open_trail *trail_open(const char *path)
 fail:
 	trail_close(t);
 	return NULL;
+}
+
+struct open_trail *trail_open(const char *path)
+{
+	return open_as(path, -1);
+}
+
+struct open_trail *trail_adopt(const char *name, int fd)
+{
+	return open_as(name, fd);
 }
 
 void trail_close(struct open_trail *t)

@@ -48,6 +48,8 @@ bool trail_is_dir(const char *path);
  * can be read.  Damage that leaves something is said too, and kept in pub.incomplete.
  */
 struct open_trail *trail_open(const char *path);
+/* The same of an open file, under a name for people; takes fd in any case. */
+struct open_trail *trail_adopt(const char *name, int fd);
 void trail_close(struct open_trail *t);
 
 /* A chunk's header and its whole events, in memory of the caller. */
