@@ -108,31 +108,81 @@ static void fold_times(const struct fold *f, struct jbatch *jb)
 	b->resolved_ns = at;
 }
 
-/* A produce call that had to wait belongs to the batch's first message. */
+/*
+ * A produce call that had to wait for room: librdkafka dates its message from before the
+ * wait, and queues it after.  The shim times the call's entry to a tick of the kernel.
+ */
+#define TICK (10 * JOIN_MS)
+
 static void find_stall(struct join *j, const struct fold *f, struct jbatch *jb)
 {
 	uint32_t n = j->nr_stalls < JOIN_STALLS ? j->nr_stalls : JOIN_STALLS;
+	int64_t queued = jb->b.nr_attempts ? jb->b.attempts[0].write_begin_ns : jb->b.resolved_ns;
 
 	for (uint32_t i = 0; i < n; i++) {
-		const struct stalled *s = &j->stalls[(j->nr_stalls - 1 - i) % JOIN_STALLS];
+		struct stalled *s = &j->stalls[(j->nr_stalls - 1 - i) % JOIN_STALLS];
+		int64_t made = jb->b.created_first_ns, until = s->end < queued ? s->end : queued;
 
 		if (s->trail != f->trail->index || s->inst != f->e->inst || s->topic != jb->topic ||
 		    (s->partition >= 0 && s->partition != jb->b.partition))
 			continue;
-		if (s->begin < jb->b.created_first_ns && s->end + JOIN_MS >= jb->b.created_first_ns &&
-		    s->end <= jb->b.created_first_ns + 5 * JOIN_MS) {
-			jb->b.blocked_ns = jb->b.created_first_ns - s->begin;
+		if (s->begin <= made && made <= s->begin + TICK && made < until) {
+			jb->b.created_first_ns = until;
+			jb->b.blocked_ns = until - made;
+			s->topic = NULL;	/* one message waited in it */
 			return;
 		}
 	}
 }
 
+/*
+ * Some of a batch's messages ended in one way, the rest ends in another: that is a row of
+ * its own, sent as the whole was.
+ */
+static struct jbatch *split_rest(struct join *j, struct jbatch *jb)
+{
+	struct jbatch *rest = jbatch_new(j, jb->trail, jb->topic, jb->b.partition);
+
+	rest->b.client = rest->b.sent = rest->b.created_inferred = true;
+	rest->b.count = jb->b.count - jb->taken;
+	rest->b.first_ts_ms = jb->b.first_ts_ms;
+	rest->b.max_ts_ms = jb->b.max_ts_ms;
+	rest->b.producer = jb->b.producer;
+	rest->inst_id = jb->inst_id;
+	rest->inst = jb->inst;
+	rest->part = jb->part;
+	rest->peer = jb->peer;
+	rest->split_from = true;
+	rest->index = jb->index + jb->taken;	/* names a row of its own */
+	for (uint32_t i = 0; i < jb->b.nr_attempts; i++) {
+		struct req *r = jb->state[i].req;
+		uint32_t n = jbatch_attempt(rest);
+
+		rest->b.attempts[n] = jb->b.attempts[i];
+		rest->state[n].appended = jb->state[i].appended;
+		if (!r)
+			continue;
+		rest->state[n].req = r;
+		r->live_links++;
+		link_add(&r->links, &r->nr_links, rest, n);
+	}
+	rest->in_part = true;
+	DL_APPEND_ELEM2(jb->part->open, jb, rest, part_prev, part_next);
+	fate_resolve(j, jb, jb->b.outcome, jb->b.resolved_ns);
+	return rest;
+}
+
 static void fold_take(struct join *j, struct fold *f, struct jbatch *jb, enum tl_join how)
 {
-	struct tl_batch *b = &jb->b;
-	uint32_t n = b->count - jb->taken < f->left ? b->count - jb->taken : f->left;
-	int64_t first = jb->taken ? b->created_first_ns : 0;
+	struct tl_batch *b;
+	int64_t first;
+	uint32_t n;
 
+	if (jb->taken && jb->b.err != f->e->err)
+		jb = split_rest(j, jb);
+	b = &jb->b;
+	first = jb->taken ? b->created_first_ns : 0;
+	n = b->count - jb->taken < f->left ? b->count - jb->taken : f->left;
 	fold_times(f, jb);
 	if (first)
 		b->created_first_ns = first;
@@ -143,7 +193,8 @@ static void fold_take(struct join *j, struct fold *f, struct jbatch *jb, enum tl
 	if (!jb->inst_id)
 		jb->inst_id = f->e->inst;
 	jb->inst = inst_find(j, f->trail->index, jb->inst_id);
-	find_stall(j, f, jb);
+	if (!first)
+		find_stall(j, f, jb);
 	f->left -= n;
 	f->pos += n;
 	if (!jb->in_uncalled) {
@@ -231,6 +282,10 @@ static bool may_hold(const struct fold *f, const struct jbatch *jb)
 		return false;
 	if (jb->b.attempts[0].write_begin_ns + f->slack * JOIN_MS < f->created_first)
 		return false;
+	if (f->e->err == ERR_PURGE_INFLIGHT && last->answered)
+		return false;
+	if (f->e->err == ERR_PURGE_QUEUE && !last->answered && !last->ended_ns)
+		return false;
 	/* Never sent, says the library: not one that was, and was not refused. */
 	return !(f->e->err && !f->e->persisted && !last->answered);
 }
@@ -300,8 +355,8 @@ static void fold_implicit(struct join *j, struct fold *f)
  * No offset to go by: batches in the order in which they were written, first those
  * whose timestamps all lie within the fold's; then those that lie there in part (a
  * batch's messages may expire in several scans).  At last those whose timestamps tell
- * nothing (an app's own, or of a message that waited for room in the queue): what was
- * sent is older than what was not, so it ends no later.
+ * little: later than their messages (which waited for room in the queue), then any (an
+ * app's own).  What was sent is older than what was not, so it ends no later.
  */
 static void fold_by_order(struct join *j, struct fold *f)
 {
@@ -316,11 +371,13 @@ static void fold_by_order(struct join *j, struct fold *f)
 			jb->b.created_inferred = true;
 			fold_take(j, f, jb, TL_JOIN_TIMESTAMPS);
 		}
-	DL_FOREACH_SAFE2(f->part->open, jb, tmp, part_next)
-		if (f->left && (f->e->err || jb->b.count - jb->taken <= f->left) && may_hold(f, jb)) {
-			jb->b.created_inferred = true;
-			fold_take(j, f, jb, TL_JOIN_NONE);
-		}
+	for (int later = 1; later >= 0; later--)
+		DL_FOREACH_SAFE2(f->part->open, jb, tmp, part_next)
+			if (f->left && (f->e->err || jb->b.count - jb->taken <= f->left) && may_hold(f, jb) &&
+			    (!later || jb->b.max_ts_ms + f->slack >= f->first_ts)) {
+				jb->b.created_inferred = true;
+				fold_take(j, f, jb, TL_JOIN_NONE);
+			}
 }
 
 /* Messages that no batch on the wire carried, as far as was seen. */
