@@ -86,8 +86,8 @@ static void help(FILE *f)
 	for (size_t i = 0; i < NR_COMMANDS; i++)
 		fprintf(f, "  %-9s %-*s %s\n", commands[i].name, padded(commands[i].usage, 31), commands[i].usage,
 			commands[i].what);
-	fputs("\n`acktrail COMMAND --help` tells more. A TRAIL is what one process left behind, or a\n"
-	      "directory of trails.\n"
+	fputs("\n`acktrail COMMAND --help` tells more. A TRAIL is what one process left behind, a\n"
+	      "directory of trails, or what `acktrail pack` made of them.\n"
 	      "Exit status: 0 done; 1 --fail-on met; 2 wrong usage; 3 done, but the evidence was\n"
 	      "incomplete; 4 cannot run here.\n", f);
 }

@@ -59,6 +59,13 @@ static struct tl_phase *go_exact(struct cut *c, enum tl_phase_name name, int64_t
 
 /* ---- before and between attempts ---------------------------------------------------- */
 
+/* What TCP said while it waited: the client alone cannot tell more. */
+static void hear_tcp(struct tl_phase *p, const struct conn *conn)
+{
+	if (p && conn && p->cause == TL_CAUSE_UNKNOWN)
+		p->cause = conn_says(conn, p->begin_ns, p->begin_ns + p->ns);
+}
+
 struct slice { enum tl_phase_name name; enum tl_cause cause; const struct conn *conn; int64_t since, until; bool found; };
 
 static void slice_look(const struct spans *s, enum tl_phase_name name, int64_t at,
@@ -141,6 +148,8 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 		if (p->cause == TL_CAUSE_UNKNOWN &&
 		    (p->name == TL_PHASE_WINDOW || p->name == TL_PHASE_BACKPRESSURE))
 			inherit_from_peer(c->j, p, peer);
+		if (p->name == TL_PHASE_BACKPRESSURE)
+			hear_tcp(p, peer->last);
 	}
 }
 
@@ -168,13 +177,6 @@ static void before_send(struct cut *c, int64_t until)
 }
 
 /* ---- one attempt ------------------------------------------------------------------ */
-
-/* What TCP said while it waited: the client alone cannot tell more. */
-static void hear_tcp(struct tl_phase *p, const struct conn *conn)
-{
-	if (p && conn && p->cause == TL_CAUSE_UNKNOWN)
-		p->cause = conn_says(conn, p->begin_ns, p->begin_ns + p->ns);
-}
 
 /* Not read although nothing was ahead of it: on the broker's host, or not even there? */
 static enum tl_phase_name unread(const struct tl_attempt *a, const struct link_state *st)
