@@ -118,7 +118,10 @@ def ndjson(path):
 
 def main():
     how, timeline, dump, said, log_dir, topic, count = sys.argv[1:]
-    rows = [row for row in ndjson(timeline) if row["topic"] == topic]
+    rows = ndjson(timeline)
+    # By its id, in braces, where the client names topics by id and nothing tells its name.
+    if {row["topic"] for row in rows} != {topic} and not all(row["topic"].startswith("{") for row in rows):
+        sys.exit(f"topics: {sorted({row['topic'] for row in rows})}")
     if said == "-":
         said = None
     else:

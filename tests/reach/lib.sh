@@ -39,13 +39,16 @@ begin() {
 	mkdir -p "$work"
 	cd "$work"
 	trap end EXIT
-	pids=()
+	pids=() mounts=() groups=()
 }
 
 # Windows of trails that nobody will read any more.
 end() {
-	local status=$? pid link target
+	local status=$? pid link target mount group
+	set +e
 	for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null; done
+	for group in "${groups[@]}"; do rmdir "$group"; done
+	for mount in "${mounts[@]}"; do umount "$mount"; done
 	find "$work" -name trail -type l 2>/dev/null | while read -r link; do
 		target=$(readlink "$link")
 		[[ $target == /dev/shm/acktrail.* ]] && rm -f "$target"
@@ -92,5 +95,9 @@ c_producer() { # BOOTSTRAP [OPTION]…
 	shift
 	record "${program:-$producer}" -b "$at" -t "$topic" -p 3 -r 0 -c "$COUNT" --report "$work/report" \
 		-X linger.ms=5 "$@"
+	c_said
+}
+
+c_said() {
 	awk '{ print ($4 == "NO_ERROR" ? $2 " " $3 : "failed") }' "$work/report" >"$work/said"
 }
