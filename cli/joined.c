@@ -57,11 +57,11 @@ bool joined_open(struct joined *c)
 {
 	struct event ev;
 
-	if (c->bad_dump)
+	c->reader = c->bad_dump ? NULL : reader_open(c->paths, c->nr_paths);
+	if (!c->reader) {
+		log_dump_free(c->log_dump);
 		return false;
-	c->reader = reader_open(c->paths, c->nr_paths);
-	if (!c->reader)
-		return false;
+	}
 	if (c->filter.since.from_end || c->filter.until.from_end) {
 		while (reader_next(c->reader, &ev))
 			if (event_axis(&ev, ev.ns) > c->end_ns)

@@ -133,7 +133,8 @@ static void batch_line(struct log_dump *d, struct logged *l, const char *line)
 	f->times++;
 }
 
-static bool read_file(struct log_dump *d, const char *path)
+/* quiet: a directory may hold other things beside. */
+static bool read_file(struct log_dump *d, const char *path, bool quiet)
 {
 	FILE *f = fopen(path, "re");
 	struct logged *l = NULL;
@@ -158,7 +159,7 @@ static bool read_file(struct log_dump *d, const char *path)
 	}
 	free(line);
 	fclose(f);
-	if (!any)
+	if (!any && !quiet)
 		say("%s is no output of DumpLogSegments (no line \"Dumping …/TOPIC-PARTITION/….log\")", path);
 	return any;
 }
@@ -173,14 +174,14 @@ bool log_dump_read(struct log_dump **d, const char *path)
 	if (!*d)
 		*d = join_alloc(sizeof(**d));
 	if (stat(path, &st) || !S_ISDIR(st.st_mode))
-		return read_file(*d, path);
+		return read_file(*d, path, false);
 	nr = scandir(path, &entry, NULL, alphasort);
 	for (int i = 0; i < nr; i++) {
 		char *child;
 
 		if (entry[i]->d_name[0] != '.' && asprintf(&child, "%s/%s", path, entry[i]->d_name) > 0) {
 			if (!stat(child, &st) && S_ISREG(st.st_mode))
-				any |= read_file(*d, child);
+				any |= read_file(*d, child, true);
 			free(child);
 		}
 		free(entry[i]);
