@@ -86,7 +86,7 @@ static const char *safe(char *buf, size_t size, const char *s)
 
 void batch_head_text(FILE *f, const struct tl_batch *b, bool colour)
 {
-	char when[24], total[24], name[256], place[32] = "", some[24] = "";
+	char when[24], total[24], name[256], place[32] = "", some[24] = "", part[16] = "";
 	const char *paint = colour ? outcome_colour(b) : "";
 
 	clock_text(when, sizeof(when), b->created_first_ns);
@@ -95,8 +95,10 @@ void batch_head_text(FILE *f, const struct tl_batch *b, bool colour)
 		snprintf(place, sizeof(place), " at %" PRId64, b->base_offset);
 	if (b->messages != b->count)
 		snprintf(some, sizeof(some), "%u of ", b->messages);
-	fprintf(f, "%s  %s-%d%s  %s%u msg%s  %s%s%s %s %s", when, safe(name, sizeof(name), b->topic),
-		b->partition, place, some, b->count, b->count == 1 ? "" : "s", paint,
+	if (b->partition >= 0)		/* else it was given to none yet */
+		snprintf(part, sizeof(part), "-%d", b->partition);
+	fprintf(f, "%s  %s%s%s  %s%u msg%s  %s%s%s %s %s", when, safe(name, sizeof(name), b->topic),
+		part, place, some, b->count, b->count == 1 ? "" : "s", paint,
 		tl_outcome_names[b->outcome], *paint ? RESET : "",
 		b->outcome == TL_OUTCOME_OPEN ? "for" : "after", total);
 	if (b->outcome != TL_OUTCOME_ACKED && b->outcome != TL_OUTCOME_BROKER_ONLY)
