@@ -146,13 +146,20 @@ static void on_pause(struct probe *p, const struct rec_pause *r)
 static void on_commit(struct probe *p, const struct rec_commit *r)
 {
 	enum at_ring ring = ring_for(r->begin_ns, r->h.ns, SLOW_BLOCK_NS);
+	uint64_t dev = dev_of_kernel(r->dev);
 	struct ev_commit *ev;
+	bool ours = false;
 
+	/* Journals of other file systems are none of our business. */
+	for (unsigned i = 0; i < p->nr_dirs; i++)
+		ours |= p->dirs[i].dev == dev || p->dirs[i].disk == dev;
+	if (!ours)
+		return;
 	ev = event_begin(p, ring, AT_EV_COMMIT, r->h.ns, r->h.pid, r->h.tid, sizeof(*ev), 0, 0, NULL, 0);
 	if (!ev)
 		return;
 	ev->begin_ns = r->begin_ns;
-	ev->dev = dev_of_kernel(r->dev);
+	ev->dev = dev;
 	ev->transaction = r->transaction;
 	ev->waiters = r->waiters;
 	ev->how = r->how;
@@ -469,6 +476,8 @@ void events_end(struct probe *p, uint64_t now, const uint64_t *counts, int statu
 	for (unsigned i = 0; i < sizeof(said) / sizeof(said[0]); i++)
 		if (counts[said[i].what])
 			events_note(p, said[i].note, (uint32_t)counts[said[i].what], said[i].text);
+	if (p->open_requests)
+		events_note(p, AT_NOTE_OTHER, p->open_requests, "block requests whose completion was not seen when the probe ended");
 	for (unsigned i = 0; i < AT_NR_COVER; i++) {
 		struct ev_coverage *c;
 

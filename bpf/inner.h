@@ -74,6 +74,7 @@ struct probe {
 	struct load *load;
 	uint64_t events, attached_ns;
 	struct { int on; char text[WHY]; } cover[AT_NR_COVER];
+	uint32_t open_requests;		/* at the end */
 	uint32_t last_restated;		/* AT_LAST's seq when what stands was last restated */
 };
 

@@ -7,6 +7,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sched.h>
@@ -25,6 +26,7 @@ struct load {
 	uint64_t watched;		/* hash of what load_watch() last told */
 	struct btf *btf, *modules[8];
 	unsigned nr_modules;
+	int home_ns, home_dir;		/* where to return from the mount namespace of tracefs(), else -1 */
 	bool out[64];			/* by index in pieces[] */
 	char refused[64];		/* program that the verifier turned down */
 };
@@ -115,10 +117,25 @@ static int print(enum libbpf_print_level level, const char *fmt, va_list args)
 /* ---- what the kernel has --------------------------------------------------- */
 
 /*
+ * A mount namespace holds every mount of the host: as long as it is there, what is
+ * unmounted outside stays busy.  So it is left as soon as all is attached.
+ */
+static void go_home(struct load *l)
+{
+	if (l->home_ns >= 0 && !setns(l->home_ns, CLONE_NEWNS) && fchdir(l->home_dir))
+		fprintf(stderr, "acktrail probe: the working directory is gone: %s\n", strerror(errno));
+	if (l->home_ns >= 0)
+		close(l->home_ns);
+	if (l->home_dir >= 0)
+		close(l->home_dir);
+	l->home_ns = l->home_dir = -1;
+}
+
+/*
  * tracefs, where the ids of tracepoints stand.  When it is not mounted we mount it
  * in a mount namespace of our own: nothing is left behind, however we end.
  */
-static const char *tracefs(void)
+static const char *tracefs(struct load *l)
 {
 	static const char *const places[] = { "/sys/kernel/tracing", "/sys/kernel/debug/tracing" };
 	char path[128];
@@ -129,7 +146,11 @@ static const char *tracefs(void)
 			if (!access(path, F_OK))
 				return places[i];
 		}
-		if (again || unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) ||
+		if (again)
+			break;
+		l->home_ns = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+		l->home_dir = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (l->home_ns < 0 || l->home_dir < 0 || unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) ||
 		    mount("tracefs", places[0], "tracefs", 0, NULL))
 			break;
 	}
@@ -255,6 +276,7 @@ int load_open(struct probe *p, char *why, size_t size)
 	p->load = l;
 	if (!l)
 		goto fail;
+	l->home_ns = l->home_dir = -1;
 	verbose = p->opt.verbose;
 	refused = l->refused;
 	libbpf_set_print(print);
@@ -277,7 +299,7 @@ int load_open(struct probe *p, char *why, size_t size)
 		snprintf(why, size, "this kernel gives no BPF ring buffer (Linux 5.8 or later has it), or BPF is not permitted here; run as root outside of a restricted container");
 		return -1;
 	}
-	trace = tracefs();
+	trace = tracefs(l);
 	if (!trace) {
 		snprintf(why, size, "tracefs cannot be mounted; mount it with \"mount -t tracefs tracefs /sys/kernel/tracing\"");
 		return -1;
@@ -392,6 +414,7 @@ int load_attach(struct probe *p, char *why, size_t size)
 		return -1;
 	}
 	err = probe_bpf__attach(l->skel);
+	go_home(l);
 	if (err) {
 		snprintf(why, size, "the BPF programs could not be attached: %s (-v shows why)", strerror(-err));
 		return -1;
@@ -423,6 +446,19 @@ uint64_t load_counts(struct probe *p, uint64_t *counts)
 	return lost;
 }
 
+/* Requests issued that never came back: in flight, or their end was not seen. */
+static uint32_t requests_open(struct probe_bpf *skel)
+{
+	uint64_t key, *at = NULL;
+	uint32_t n = 0;
+
+	while (!bpf_map__get_next_key(skel->maps.requests, at, &key, sizeof(key))) {
+		at = &key;
+		n++;
+	}
+	return n;
+}
+
 /*
  * Detaching takes the kernel a grace period for each program, more than a second
  * in all.  So first nothing is looked for any more: all programs end at one time.
@@ -437,6 +473,7 @@ void load_stop(struct probe *p)
 		bpf_map__delete_elem(skel->maps.disks, &dev, sizeof(dev), 0);
 	}
 	memset(skel->bss->targets, 0, sizeof(skel->bss->targets));
+	p->open_requests = requests_open(skel);
 	ring_buffer__consume(p->load->ring);
 }
 

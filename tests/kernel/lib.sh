@@ -31,7 +31,7 @@ clean_up() {
 	[ -z "$probe_pid" ] || { kill -INT "$probe_pid"; wait "$probe_pid"; } 2>/dev/null
 	[ -z "$disk" ] || "$graydisk" delay flush=0 write=0 read=0 --dir "$disk" >/dev/null
 	end_app
-	[ -z "$disk" ] || "$graydisk" stop --dir "$disk" >/dev/null
+	[ -z "$disk" ] || "$graydisk" stop --dir "$disk" >/dev/null || status=1
 	if [ $status = 0 ] || [ $status = $SKIP ] || [ -z "${ACKTRAIL_KEEP:-}" ]; then
 		rm -rf "$work"
 	else
