@@ -48,9 +48,11 @@ const char *advice_todo(const struct tl_batch *b)
 	enum tl_cause cause = b->verdict.cause;
 
 	if (cause == TL_CAUSE_BROKER_SIDE)
-		return b->probed ? "the probe saw no write and no sync that held it: look at that broker's "
-				   "request queue, GC and CPU"
+		return b->probed ? "nothing that the probe saw explains it: look at that broker's request queue, "
+				   "GC and CPU"
 				 : "time behind the client's socket: run the probe on that broker's host";
+	if (cause == TL_CAUSE_APP_ENDED && b->killed)
+		return "the process was killed or crashed: look for SIGKILL, the OOM killer, a core";
 	if (cause != TL_CAUSE_UNKNOWN)
 		return settings[cause] ? settings[cause] : "";
 	if (!b->client)
@@ -139,7 +141,8 @@ void advice_text(struct tl_batch *b, char *text, size_t size)
 				span_text(part, sizeof(part), p->ns));
 		break;
 	case TL_CAUSE_APP_ENDED:
-		n = put(t, size, n, "the app ended or gave it up %s after it was created", total);
+		n = put(t, size, n, b->killed ? "the app was killed %s after it was created"
+					      : "the app ended or gave it up %s after it was created", total);
 		break;
 	case TL_CAUSE_BROKER_ERROR: case TL_CAUSE_AUTH: case TL_CAUSE_IDEMPOTENCE: {
 		const struct tl_attempt *a = b->nr_attempts ? &b->attempts[b->counted] : NULL;

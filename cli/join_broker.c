@@ -69,6 +69,14 @@ void breq_unlink(struct join *j, struct breq *r)
 }
 
 /* What it was busy with, as far as known yet. */
+/* The end of what its own thread did for it, on the broker's clock. */
+static int64_t after_append(const struct tl_attempt *a, int64_t read_ns)
+{
+	int64_t shift = a->read_ns ? read_ns - a->read_ns : 0;
+
+	return (a->index_end_ns ? a->index_end_ns : a->sync_end_ns ? a->sync_end_ns : a->append_end_ns) + shift;
+}
+
 struct busy busy_of(struct join *j, const struct breq *r)
 {
 	struct busy b = { .read = r->read_ns, .answered = r->answered_ns, .known = TL_KNOWN_EXACT };
@@ -85,6 +93,10 @@ struct busy busy_of(struct join *j, const struct breq *r)
 		b.fsync += plog_held(j, jb, r->bconn->trail, r->read_ns,
 				     a->append_begin_ns ? a->append_begin_ns : j->now,
 				     a->append_begin_ns != 0, &b.culprit);
+		if (a->append_end_ns)	/* the lock again, see phases.c until_lock() */
+			b.fsync += plog_held(j, jb, r->bconn->trail, after_append(a, r->read_ns),
+					     r->answered_ns ? r->answered_ns : j->now,
+					     r->answered_ns != 0, &b.culprit);
 	}
 	if (r->req && r->req->throttle_ms > 0)
 		b.throttle = r->req->throttle_ms * JOIN_MS;

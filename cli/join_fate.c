@@ -600,10 +600,12 @@ void fate_end(struct join *j)
 
 			if (wire_alone(jb) && last->answered && last->error_code && gone)
 				resolve_left(j, jb, TL_OUTCOME_FAILED, last->response_read_ns);
-			else if (gone)
+			else if (gone && !t->t->incomplete) {
+				jb->b.killed = !t->end_ns && t->t->header.state == AT_OPEN;
 				resolve_left(j, jb, TL_OUTCOME_LOST, t->end_ns ? t->end_ns : t->last_ns);
-			else
+			} else {	/* of a trail cut short: the rest may have told how it ended */
 				resolve_left(j, jb, TL_OUTCOME_OPEN, t->last_ns);
+			}
 		}
 }
 

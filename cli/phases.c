@@ -256,20 +256,25 @@ static void set_parts(struct cut *c, struct tl_phase *p, const struct tl_parts *
 	p->culprit = parts_culprit(c->j, of);
 }
 
-/* Read, and not yet appended: for another's sync of the same log, or who knows. */
-static void until_append(struct cut *c, const struct link_state *st, int64_t to, bool appended,
-			 enum tl_known known, int64_t bound)
+/*
+ * The broker had it and did nothing with it that was seen, before its append or after:
+ * both take the log's lock (UnifiedLog.append, maybeIncrementHighWatermark), which
+ * another's append and sync of the same log may have held.
+ */
+static void until_lock(struct cut *c, const struct link_state *st, const struct tl_attempt *a,
+		       enum tl_phase_name name, int64_t to, bool handed_over, enum tl_known known,
+		       int64_t bound)
 {
 	const char *culprit = NULL;
-	int64_t shift = st->breq->read_ns - c->at;	/* onto the broker's own clock */
-	int64_t end = to < c->limit ? to : c->limit;
-	int64_t held = plog_held(c->j, c->jb, st->breq->bconn->trail, c->at + shift, to + shift,
-				 appended, &culprit);
+	int64_t shift = st->breq->read_ns - a->read_ns;	/* onto the broker's own clock */
+	int64_t end = to < c->limit ? to : c->limit, from = c->at;
+	int64_t held = plog_held(c->j, c->jb, st->breq->bconn->trail, from + shift, to + shift,
+				 handed_over, &culprit);
 	struct tl_phase *p;
 
-	/* Cut short by an expiry the question is still who held it until the append. */
-	p = go(c, TL_PHASE_QUEUE, end, known, bound);
-	if (!p || 2 * held < to - p->begin_ns)
+	/* Cut short by an expiry the question is still who held it until then. */
+	p = go(c, name, end, known, bound);
+	if (!p || 2 * held < to - from)
 		return;
 	p->known = weaker(p->known, TL_KNOWN_INFERRED);
 	p->cause = TL_CAUSE_LEADER_FSYNC;
@@ -308,7 +313,7 @@ static void attempt(struct cut *c, uint32_t i, int64_t limit)
 		until_read(c, a, st, a->append_begin_ns ? a->append_begin_ns : c->limit);
 	if (a->append_begin_ns) {
 		if (a->read_ns && c->at < c->limit && a->append_begin_ns > c->at)
-			until_append(c, st, a->append_begin_ns, true, known, bound);
+			until_lock(c, st, a, TL_PHASE_QUEUE, a->append_begin_ns, true, known, bound);
 		else
 			go(c, a->read_ns ? TL_PHASE_QUEUE : TL_PHASE_BROKER_SIDE, a->append_begin_ns, known, bound);
 		/* What the broker does between the write and its sync is part of appending. */
@@ -322,10 +327,13 @@ static void attempt(struct cut *c, uint32_t i, int64_t limit)
 			if (c->b->replicas[k].append_ns > c->at)
 				go(c, TL_PHASE_REPLICATION, c->b->replicas[k].append_ns, known, bound);
 	} else if (a->read_ns && !a->answered && st->breq && !st->breq->answered_ns) {
-		until_append(c, st, c->limit, false, TL_KNOWN_EXACT, 0);
+		until_lock(c, st, a, TL_PHASE_QUEUE, c->limit, false, TL_KNOWN_EXACT, 0);
 	}
 	if (a->response_written_ns) {
-		go(c, TL_PHASE_BROKER_SIDE, a->response_written_ns, known, bound);
+		if (a->append_begin_ns && a->read_ns && st->breq && a->response_written_ns > c->at)
+			until_lock(c, st, a, TL_PHASE_BROKER_SIDE, a->response_written_ns, true, known, bound);
+		else
+			go(c, TL_PHASE_BROKER_SIDE, a->response_written_ns, known, bound);
 		until_response(c, st, a->response_read_ns ? a->response_read_ns : c->limit);
 	} else {
 		p = go_exact(c, TL_PHASE_BROKER_SIDE, a->response_read_ns ? a->response_read_ns : c->limit);

@@ -22,6 +22,7 @@ struct bucket {
 	enum tl_cause cause;
 	char	 culprit[64];		/* the device, without what it did */
 	uint64_t batches, messages, in_log, not_in_log;
+	uint64_t messages_in, messages_out;	/* of the log, for certain */
 	int64_t	 total_ns, cause_ns, worst_ns;
 	int64_t	 sync_ns, flush_ns, syncs;
 	const char *todo;		/* of the slowest */
@@ -127,6 +128,10 @@ static void count(void *arg, struct tl_batch *b)
 	p->messages += b->messages;
 	p->in_log += b->in_log == TL_IN_LOG_YES;
 	p->not_in_log += b->in_log == TL_IN_LOG_NO;
+	if (b->in_log == TL_IN_LOG_YES)
+		p->messages_in += b->messages;
+	else if (b->in_log == TL_IN_LOG_NO)
+		p->messages_out += b->messages;
 	p->total_ns += total;
 	p->cause_ns += b->verdict.causes[0].ns;
 	if (total > p->worst_ns || !p->todo) {
@@ -176,19 +181,19 @@ static void bucket_text(const struct args *args, const struct bucket *p)
 		n += snprintf(line + n, sizeof(line) - (size_t)n, ", %.0f%% of their time",
 			      100.0 * (double)p->cause_ns / (double)p->total_ns);
 	if (p->syncs) {
-		n += snprintf(line + n, sizeof(line) - (size_t)n, "; a sync took %s on average",
+		n += snprintf(line + n, sizeof(line) - (size_t)n, "; an fsync of theirs took %s on average",
 			      span_text(t, sizeof(t), p->sync_ns / p->syncs));
 		if (p->flush_ns * 20 > p->sync_ns)
 			n += snprintf(line + n, sizeof(line) - (size_t)n, " (flush %s)",
 				      span_text(u, sizeof(u), p->flush_ns / p->syncs));
 	}
-	n += snprintf(line + n, sizeof(line) - (size_t)n, "; the slowest %s.",
+	n += snprintf(line + n, sizeof(line) - (size_t)n, "; the slowest batch %s.",
 		      span_text(v, sizeof(v), p->worst_ns));
 	if (p->outcome != TL_OUTCOME_ACKED && p->outcome != TL_OUTCOME_BROKER_ONLY)
 		n += snprintf(line + n, sizeof(line) - (size_t)n,
-			      " In the log: %llu yes, %llu no, %llu unknown.",
-			      (unsigned long long)p->in_log, (unsigned long long)p->not_in_log,
-			      (unsigned long long)(p->batches - p->in_log - p->not_in_log));
+			      " Messages in the log: %llu yes, %llu no, %llu unknown.",
+			      (unsigned long long)p->messages_in, (unsigned long long)p->messages_out,
+			      (unsigned long long)(p->messages - p->messages_in - p->messages_out));
 	if (*p->todo)
 		snprintf(line + n, sizeof(line) - (size_t)n, " To do: %s.", p->todo);
 	wrap_begin(&w, stdout, 2);
@@ -198,6 +203,10 @@ static void bucket_text(const struct args *args, const struct bucket *p)
 
 static void summary_text(const struct args *args)
 {
+	if (!args->batches) {
+		printf("No batch: none is in these trails, or the filters leave none.\n");
+		return;
+	}
 	printf("%llu batches:", (unsigned long long)args->batches);
 	for (int i = 0; i < TL_NR_OUTCOMES; i++)
 		if (args->of_outcome[i])
@@ -246,6 +255,8 @@ static void summary_json(struct args *args)
 			out_s64(o, "sync_ns", p->sync_ns / p->syncs);
 		out_u64(o, "in_log_yes", p->in_log);
 		out_u64(o, "in_log_no", p->not_in_log);
+		out_u64(o, "messages_in_log", p->messages_in);
+		out_u64(o, "messages_not_in_log", p->messages_out);
 		out_end(o);
 	}
 	out_end(o);

@@ -162,6 +162,7 @@ struct tl_batch {
 	bool	 control, internal;
 	bool	 moved;			/* all its messages went on in other batches */
 	bool	 created_inferred;
+	bool	 killed;		/* lost with a process that never came to exit() */
 	bool	 probed;		/* a probe watched the brokers of its attempts meanwhile */
 	int64_t	 base_offset;		/* -1 unknown */
 	int64_t	 first_ts_ms, max_ts_ms;
