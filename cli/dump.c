@@ -85,11 +85,23 @@ static bool is_pair(const struct schema_event *e, uint32_t i)
 	       e->field[i + 1].size == 8;
 }
 
-/* IPv6, or IPv4 when mapped; the halves hold the bytes in the order of the wire. */
-static const char *address(char buf[INET6_ADDRSTRLEN], const uint8_t *halves)
+/* A pair of 64-bit numbers as bytes, the highest of hi first. */
+static void pair_bytes(uint8_t bytes[16], const uint8_t *pair)
+{
+	uint64_t half[2];
+
+	memcpy(half, pair, sizeof(half));
+	for (int i = 0; i < 16; i++)
+		bytes[i] = (uint8_t)(half[i / 8] >> (56 - 8 * (i % 8)));
+}
+
+/* IPv6, or IPv4 when mapped. */
+static const char *address(char buf[INET6_ADDRSTRLEN], const uint8_t *pair)
 {
 	static const uint8_t mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
+	uint8_t halves[16];
 
+	pair_bytes(halves, pair);
 	if (!memcmp(halves, mapped, sizeof(mapped)))
 		return inet_ntop(AF_INET, halves + 12, buf, INET6_ADDRSTRLEN);
 	return inet_ntop(AF_INET6, halves, buf, INET6_ADDRSTRLEN);
@@ -185,6 +197,7 @@ static void account_json(struct out *o, const struct trail *t)
 static void fields_json(struct out *o, const struct event *ev, const struct schema_event *e)
 {
 	char buf[INET6_ADDRSTRLEN], key[64];
+	uint8_t bytes[16];
 
 	for (uint32_t i = 0; i < e->nr_fields; i++) {
 		const struct schema_field *f = &e->field[i];
@@ -195,8 +208,9 @@ static void fields_json(struct out *o, const struct event *ev, const struct sche
 			continue;
 		if (is_pair(e, i)) {
 			snprintf(key, sizeof(key), "%.*s", (int)strlen(f->name) - 3, f->name);
+			pair_bytes(bytes, ev->raw + f->off);
 			if (!strcmp(key, "uuid"))
-				out_hex(o, key, ev->raw + f->off, 16);
+				out_hex(o, key, bytes, sizeof(bytes));
 			else
 				out_text(o, key, address(buf, ev->raw + f->off));
 			i++;
@@ -282,6 +296,7 @@ static void trail_text(const struct trail *t)
 static void fields_text(const struct event *ev, const struct schema_event *e)
 {
 	char buf[INET6_ADDRSTRLEN];
+	uint8_t bytes[16];
 
 	for (uint32_t i = 0; i < e->nr_fields; i++) {
 		const struct schema_field *f = &e->field[i];
@@ -292,9 +307,10 @@ static void fields_text(const struct event *ev, const struct schema_event *e)
 			continue;
 		if (is_pair(e, i)) {
 			printf(" %.*s=", (int)strlen(f->name) - 3, f->name);
+			pair_bytes(bytes, ev->raw + f->off);
 			if (!strncmp(f->name, "uuid", 4))
 				for (int k = 0; k < 16; k++)
-					printf("%02x", ev->raw[f->off + k]);
+					printf("%02x", bytes[k]);
 			else
 				fputs(address(buf, ev->raw + f->off), stdout);
 			i++;
