@@ -14,6 +14,7 @@ import sys
 
 TIMED_OUT, PURGE_QUEUE, PURGE_INFLIGHT, DESTROY = -192, -152, -151, -197
 NOT_PERSISTED = 0
+LASTING = (-1, 2, 10, 29, 44, 87)   # broker errors that are not tried again
 PARTITIONER = (3, 29, -190, -188)   # refused after it was accepted: told to interceptors as failed
 MS = 1000000
 SLACK = 100 * MS    # a thread may be put aside between two looks at the clock
@@ -32,6 +33,7 @@ class Message:
         self.ack, self.call = ack, call
         self.err, self.offset = heard.get("err"), heard.get("offset", -1)
         self.partition = heard.get("partition", line["wanted"])
+        self.stamp = line["stamp_ms"]
         self.status = heard.get("status")
         self.ns = heard.get("ns")
         # A failed partitioner, and the like, are told by the callback of an accepted message.
@@ -91,6 +93,7 @@ class Check:
     def __init__(self, acktrail, report, trail):
         self.report = Report(report)
         self.wrong = []
+        self.identified = self.mistaken = 0
         self.ndjson = lambda *args: [json.loads(line) for line in self.run(acktrail, *args, trail)]
         self.rows = self.ndjson("timeline", "--format", "ndjson", "--attempts")
         self.summary = self.ndjson("summary", "--format", "ndjson")
@@ -270,6 +273,34 @@ class Check:
             if key[3] not in ("dropped", "lost", "open") and n > truth[key]:
                 self.say(f"never sent of {key}: rows hold {n}, the app knows {truth[key]} not persisted")
 
+    def identity(self):
+        """
+        The app's own timestamps are unique, so a batch's first and last tell its messages:
+        they ended as the row says.  A row that says that it is inferred may be mistaken.
+        """
+        inst_of = {p: inst for inst, p in self.producer_of.items()}
+        conns = {e["conn"]: (e["inst"], e["broker"]) for e in self.dump if e["type"] == "conn"}
+        wire = {conns[e["conn"]] + (e["corr"],): e for e in self.dump if e["type"] == "batch" and e["conn"] in conns}
+        stamped = collections.defaultdict(list)
+        for m in self.report.messages:
+            if m.stamp and m.accepted:
+                stamped[m.producer, m.topic].append(m)
+        for row in self.told:
+            a = row["attempts"][0] if row["attempts"] else {}
+            batch = wire.get((inst_of.get(row["p"]), a.get("broker"), a.get("corr_id")))
+            if not batch or "crc" not in row or not stamped[row["p"], row.get("topic")]:
+                continue
+            held = [m for m in stamped[row["p"], row["topic"]]
+                    if batch["first_ts_ms"] <= m.stamp <= batch["max_ts_ms"] and m.partition in (row["partition"], -1)]
+            if len(held) != row["count"] or any(m.partition == -1 for m in held):
+                continue
+            self.identified += 1
+            wrong = row["n"] - sum(m.outcome == row["outcome"] for m in held)
+            if wrong > 0 and row["join"] in ("timestamps", "none"):
+                self.mistaken += 1
+            elif wrong > 0:
+                self.say(f"{row['id']}: {row['outcome']} by {row['join']}, but {held[:4]}")
+
     # ---- each row by itself --------------------------------------------------------
 
     def row_sense(self):
@@ -286,7 +317,17 @@ class Check:
                 self.say(f"{row['id']}: in the log: {row['in_log']}, without a probe")
             if row["outcome"] != "acked" and row["sent"] and row["resend"] != "may-duplicate":
                 self.say(f"{row['id']}: resend {row['resend']}, {row['outcome']} and sent")
+            self.verdict(row)
             self.phases(row)
+
+    def verdict(self, row):
+        """What no retry can mend fails the batch at once, with the broker's word for it."""
+        for a in row["attempts"]:
+            code = a.get("error_code")
+            if code not in LASTING or a["response_read_ns"] > row["resolved_ns"]:
+                continue        # an answer to what was purged before
+            if row.get("moved") or row["outcome"] != "failed" or row["error"] != ERRORS[code]:
+                self.say(f"{row['id']}: answered {ERRORS[code]}, and {row['outcome']} ({row.get('error')})")
 
     def phases(self, row):
         at = row.get("created_first_ns")
@@ -312,11 +353,13 @@ class Check:
         self.batch_times()
         self.attempts()
         self.sent()
+        self.identity()
         self.row_sense()
         outcomes = collections.Counter(m.outcome if m.accepted else "refused" for m in self.report.messages)
         nr = sum(len(row["attempts"]) for row in self.rows)
         print(f"{len(self.report.messages)} messages, {len(self.rows)} rows, {nr} attempts: "
-              + " ".join(f"{k}={v}" for k, v in sorted(outcomes.items())))
+              + " ".join(f"{k}={v}" for k, v in sorted(outcomes.items()))
+              + f" identified={self.identified} inferred-wrongly={self.mistaken}")
         for text in self.wrong[:12]:
             print(f"  {text}")
         if len(self.wrong) > 12:
