@@ -8,7 +8,8 @@
 #include "join_int.h"
 
 enum {	/* rd_kafka_resp_err_t, as far as an outcome depends on it */
-	ERR_DESTROY = -197, ERR_TIMED_OUT = -192, ERR_PURGE_QUEUE = -152, ERR_PURGE_INFLIGHT = -151,
+	ERR_DESTROY = -197, ERR_TRANSPORT = -195, ERR_TIMED_OUT = -192,
+	ERR_PURGE_QUEUE = -152, ERR_PURGE_INFLIGHT = -151,
 };
 #define DEBT_AGE		(60000 * JOIN_MS)	/* callbacks of rows that were never told */
 #define DUPLICATE_SEQUENCE	46	/* Kafka's: it has that batch already */
@@ -274,6 +275,12 @@ static bool touches(const struct fold *f, const struct jbatch *jb)
 	return jb->b.max_ts_ms + f->slack >= f->first_ts && jb->b.first_ts_ms <= f->last_ts + f->slack;
 }
 
+/* Errors of requests that were under way. */
+static bool unanswered(int32_t err)
+{
+	return err == ERR_TRANSPORT || err == ERR_PURGE_INFLIGHT;
+}
+
 static bool may_hold(const struct fold *f, const struct jbatch *jb)
 {
 	const struct tl_attempt *last = &jb->b.attempts[jb->b.nr_attempts - 1];
@@ -282,7 +289,7 @@ static bool may_hold(const struct fold *f, const struct jbatch *jb)
 		return false;
 	if (jb->b.attempts[0].write_begin_ns + f->slack * JOIN_MS < f->created_first)
 		return false;
-	if (f->e->err == ERR_PURGE_INFLIGHT && last->answered)
+	if (unanswered(f->e->err) && last->answered)
 		return false;
 	if (f->e->err == ERR_PURGE_QUEUE && !last->answered && !last->ended_ns)
 		return false;
@@ -317,6 +324,29 @@ static void fold_by_reply(struct join *j, struct fold *f)
 		fold_take(j, f, best, TL_JOIN_TIMESTAMPS);
 }
 
+/* Requests that are given up end in the order in which they were sent, each by itself. */
+static void fold_by_request(struct join *j, struct fold *f)
+{
+	struct jbatch *jb, *best = NULL;
+	int64_t written = 0;
+
+	if (!unanswered(f->e->err))
+		return;
+	DL_FOREACH2(f->part->open, jb, part_next) {
+		const struct tl_attempt *a = &jb->b.attempts[jb->b.nr_attempts - 1];
+
+		if (jb->b.count - jb->taken != f->left || !may_hold(f, jb) ||
+		    (f->e->err == ERR_TRANSPORT && (!a->ended_ns || a->ended_ns > f->ns)))
+			continue;
+		if (!best || a->write_begin_ns < written) {
+			written = a->write_begin_ns;
+			best = jb;
+		}
+	}
+	if (best)
+		fold_take(j, f, best, TL_JOIN_TIMESTAMPS);
+}
+
 static bool before(const struct jbatch *a, const struct jbatch *b)
 {
 	const struct tl_producer *p = &a->b.producer, *q = &b->b.producer;
@@ -327,15 +357,16 @@ static bool before(const struct jbatch *a, const struct jbatch *b)
 
 /*
  * Acknowledged implicitly: librdkafka takes everything before a batch that the broker
- * accepted as accepted, too, whatever it was answered.  That reply came just before.
+ * accepted as accepted, too, whatever it was answered.  That reply came just before;
+ * false when there was none (acks=0).
  */
-static void fold_implicit(struct join *j, struct fold *f)
+static bool fold_implicit(struct join *j, struct fold *f)
 {
 	struct jbatch *jb, *tmp, *last = NULL;
 	int64_t read = 0;
 
 	if (!(f->e->flags & AT_ACKS_IMPLICIT))
-		return;
+		return false;
 	DL_FOREACH2(f->part->open, jb, part_next) {
 		const struct tl_attempt *a = &jb->b.attempts[jb->b.nr_attempts - 1];
 
@@ -349,6 +380,7 @@ static void fold_implicit(struct join *j, struct fold *f)
 		if (last && f->left && usable(f, jb) && before(jb, last) &&
 		    jb->b.count - jb->taken <= f->left)
 			fold_take(j, f, jb, TL_JOIN_SEQUENCE);
+	return last;
 }
 
 /*
@@ -419,6 +451,7 @@ void fate_acks(struct join *j, struct jtrail *t, const struct event *ev)
 								  : e->created_first_ns),
 		.left = e->count,
 	};
+	bool implicit;
 
 	if (!e->count)
 		return;
@@ -433,16 +466,26 @@ void fate_acks(struct join *j, struct jtrail *t, const struct event *ev)
 		f.last_ts = wall_ms(ev, e->created_last_ns ? e->created_last_ns : e->created_first_ns);
 		f.slack = 2;
 	}
-	if (f.created_last < f.created_first)
-		f.created_last = f.created_first;
+	/* What came back for another try may be queued behind what is younger. */
+	if (f.created_last < f.created_first) {
+		int64_t first = f.created_first, ts = f.first_ts;
+
+		f.created_first = f.created_last;
+		f.created_last = first;
+		if (f.slack) {
+			f.first_ts = f.last_ts;
+			f.last_ts = ts;
+		}
+	}
 	f.part = part_get(j, t->index, f.topic, e->partition);
 	if (!e->err && e->first_offset >= 0)
 		fold_by_offset(j, &f);
-	if (f.left)
-		fold_implicit(j, &f);
+	implicit = f.left && fold_implicit(j, &f);
 	if (f.left)
 		fold_by_reply(j, &f);
 	if (f.left)
+		fold_by_request(j, &f);
+	if (f.left && !implicit)
 		fold_by_order(j, &f);
 	if (f.left)
 		fold_rest(j, &f);
