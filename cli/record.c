@@ -90,6 +90,8 @@ static bool holds_trail(const char *dir)
 	return found;
 }
 
+static bool out_is_ours;	/* the directory of -o was not there before */
+
 /*
  * Make the directory that was asked for: the shim puts the trail of each process
  * into it.  What holds trails already is left alone and a number is added.  The
@@ -114,7 +116,7 @@ static bool make_out(const char *want, char out[PATH_MAX])
 		struct stat st;
 
 		if (!err)
-			return true;
+			return out_is_ours = true;
 		if (err != EEXIST) {
 			say("%s cannot be made: %s; nothing will be witnessed, the command runs on", out,
 			    strerror(err));
@@ -307,7 +309,7 @@ static void report(const char *out, const char *cwd, uint64_t since_ns)
 			look_in(tmp && *tmp ? tmp : "/tmp", "acktrail.", since_ns, &f);
 	}
 	if (!f.nr) {
-		if (out[0])
+		if (out[0] && out_is_ours)
 			rmdir(out);	/* only when nothing is in it */
 		say("no Kafka client was seen, so there is no trail");
 		return;
