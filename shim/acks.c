@@ -99,6 +99,7 @@ static void add_message(struct thread *t, struct ev_acks *ev, const struct lib *
 			const rd_kafka_message_t *m, bool known)
 {
 	uint32_t count = ev->count + 1;
+	uint64_t created;
 
 	if (!m->err)
 		ev->last_offset = m->offset;
@@ -112,7 +113,12 @@ static void add_message(struct thread *t, struct ev_acks *ev, const struct lib *
 
 		ev->last_ts_ms = lib->rd_kafka_message_timestamp(m, &type);
 		ev->last_ns = at_now();
-		ev->created_last_ns = created_ns(lib, m, ev->last_ns);
+		created = created_ns(lib, m, ev->last_ns);
+		/* What failed in the queue need not be in order: retried messages are older. */
+		if (m->err && created < ev->created_first_ns)
+			ev->created_first_ns = created;
+		else if (!m->err || created > ev->created_last_ns)
+			ev->created_last_ns = created;
 		ev->flags &= ~AT_ACKS_LAST_UNSEEN;
 	}
 	__atomic_store_n(&ev->count, count, __ATOMIC_RELEASE);
