@@ -291,6 +291,8 @@ static bool may_hold(const struct fold *f, const struct jbatch *jb)
 		return false;
 	if (unanswered(f->e->err) && last->answered)
 		return false;
+	if (f->e->err == ERR_PURGE_INFLIGHT && last->ended_ns)
+		return false;
 	if (f->e->err == ERR_PURGE_QUEUE && !last->answered && !last->ended_ns)
 		return false;
 	/* Never sent, says the library: not one that was, and was not refused. */
@@ -324,11 +326,14 @@ static void fold_by_reply(struct join *j, struct fold *f)
 		fold_take(j, f, best, TL_JOIN_TIMESTAMPS);
 }
 
-/* Requests that are given up end in the order in which they were sent, each by itself. */
+/*
+ * Requests that are given up end in the order in which they were sent, each by itself, and
+ * at once when their connection does.
+ */
 static void fold_by_request(struct join *j, struct fold *f)
 {
 	struct jbatch *jb, *best = NULL;
-	int64_t written = 0;
+	int64_t written = 0, ended = 0;
 
 	if (!unanswered(f->e->err))
 		return;
@@ -338,8 +343,9 @@ static void fold_by_request(struct join *j, struct fold *f)
 		if (jb->b.count - jb->taken != f->left || !may_hold(f, jb) ||
 		    (f->e->err == ERR_TRANSPORT && (!a->ended_ns || a->ended_ns > f->ns)))
 			continue;
-		if (!best || a->write_begin_ns < written) {
+		if (!best || a->ended_ns > ended || (a->ended_ns == ended && a->write_begin_ns < written)) {
 			written = a->write_begin_ns;
+			ended = a->ended_ns;
 			best = jb;
 		}
 	}
