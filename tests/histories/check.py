@@ -322,10 +322,12 @@ class Check:
 
     def verdict(self, row):
         """What no retry can mend fails the batch at once, with the broker's word for it."""
+        # What was purged may be answered still, before the app is called back.
+        ended = next((p["begin_ns"] for p in row["phases"] if p["name"] == "callback"), row["resolved_ns"])
         for a in row["attempts"]:
             code = a.get("error_code")
-            if code not in LASTING or a["response_read_ns"] > row["resolved_ns"]:
-                continue        # an answer to what was purged before
+            if code not in LASTING or a["response_read_ns"] > ended:
+                continue
             if row.get("moved") or row["outcome"] != "failed" or row["error"] != ERRORS[code]:
                 self.say(f"{row['id']}: answered {ERRORS[code]}, and {row['outcome']} ({row.get('error')})")
 
