@@ -281,6 +281,17 @@ static bool unanswered(int32_t err)
 	return err == ERR_TRANSPORT || err == ERR_PURGE_INFLIGHT;
 }
 
+/* Kafka's errors that nobody tries again: the batch ends with them, at once. */
+static bool lasting(int16_t code)
+{
+	static const int16_t codes[] = { 2, 10, 18, 21, 29, 31, 44, 76, 87 };
+
+	for (unsigned i = 0; i < sizeof(codes) / sizeof(*codes); i++)
+		if (code == codes[i])
+			return true;
+	return false;
+}
+
 static bool may_hold(const struct fold *f, const struct jbatch *jb)
 {
 	const struct tl_attempt *last = &jb->b.attempts[jb->b.nr_attempts - 1];
@@ -290,6 +301,8 @@ static bool may_hold(const struct fold *f, const struct jbatch *jb)
 	if (jb->b.attempts[0].write_begin_ns + f->slack * JOIN_MS < f->created_first)
 		return false;
 	if (unanswered(f->e->err) && last->answered)
+		return false;
+	if (f->e->err < -1 && last->answered && lasting(last->error_code))
 		return false;
 	if (f->e->err == ERR_PURGE_INFLIGHT && last->ended_ns)
 		return false;
