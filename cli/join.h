@@ -7,7 +7,9 @@
  *	       -> join_broker.c   what the broker read and answered
  *	          join_append.c   what it wrote to its log
  *	          join_sync.c     what it synced, and who waited for that
- *	       -> join_fate.c     acks and expiries, resolved to batches on the wire
+ *	       -> join_acks.c     acks and expiries, resolved to batches on the wire
+ *	          join_callback.c when the app was told
+ *	          join_fate.c     batches that end without
  *	       -> join.c          waits until no evidence can come, then for each batch
  *	       -> phases.c -> verdict.c -> conf.batch()
  *

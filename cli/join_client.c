@@ -462,8 +462,8 @@ bool client_event(struct join *j, struct jtrail *t, const struct event *ev)
 	case AT_EV_INSTANCE:	 instance_event(j, t, ev); return true;
 	case AT_EV_INSTANCE_END: instance_end(j, t, ev); return true;
 	case AT_EV_BROKER_STATE: broker_state(j, t, ev); return true;
-	case AT_EV_ACKS:	 fate_acks(j, t, ev); return true;
-	case AT_EV_CALLBACK:	 fate_callback(j, t, ev); return true;
+	case AT_EV_ACKS:	 acks_event(j, t, ev); return true;
+	case AT_EV_CALLBACK:	 callback_event(j, t, ev); return true;
 	case AT_EV_PRODUCE:	 produce_event(j, t, ev); return true;
 	case AT_EV_CONN:	 conn_event(j, t, ev); return true;
 	case AT_EV_CONN_END:	 conn_end(j, t, ev); return true;

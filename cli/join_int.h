@@ -225,7 +225,6 @@ struct sequence_slot { struct sequence key; struct jbatch *head; UT_hash_handle 
 struct place { struct topic *topic; int64_t offset; int32_t partition; uint32_t count; };
 struct place_slot { struct place key; struct jbatch *batch; UT_hash_handle hh; };
 
-/* One producer process's view of a partition. */
 /* A fold of callbacks; it begins before some of the acks that it covers. */
 struct debt {
 	int64_t	 begin, end;
@@ -235,6 +234,7 @@ struct debt {
 	struct debt *prev, *next;
 };
 
+/* One producer process's view of a partition. */
 struct part {
 	struct part_key key;
 	struct jbatch *open;		/* on the wire, unresolved, in order of writing */
@@ -412,9 +412,16 @@ enum tl_cause conn_says(const struct conn *c, int64_t from, int64_t to);	/* TCP'
 bool conn_local(const struct conn *c);			/* both ends on one host */
 bool conn_read_on(const struct conn *c, int64_t from, int64_t to);	/* the client kept at it */
 
+/* join_acks.c */
+void acks_event(struct join *j, struct jtrail *t, const struct event *ev);
+
+/* join_callback.c */
+void callback_event(struct join *j, struct jtrail *t, const struct event *ev);
+void callbacks_settle(struct part *p, int64_t now);
+
 /* join_fate.c */
-void fate_acks(struct join *j, struct jtrail *t, const struct event *ev);
-void fate_callback(struct join *j, struct jtrail *t, const struct event *ev);
+#define DUPLICATE_SEQUENCE 46		/* Kafka's: it has that batch already */
+bool attempt_ok(const struct jbatch *jb, const struct tl_attempt *a);
 void fate_replied(struct join *j, struct jbatch *jb, uint32_t attempt);
 void fate_resolve(struct join *j, struct jbatch *jb, enum tl_outcome outcome, int64_t ns);
 void fate_instance_end(struct join *j, struct jtrail *t, uint32_t inst, int64_t ns);
