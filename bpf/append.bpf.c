@@ -4,7 +4,7 @@
  * how long the call took.  The header is read when the call returns: its page was
  * copied from a moment ago, so it is resident, and a call that fails says so.
  *
- * Responses leave by the same calls; one program for both, see request.bpf.c.
+ * Responses leave by the same calls; one program for both, see response.bpf.c.
  */
 #include "maps.bpf.h"
 

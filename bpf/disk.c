@@ -2,20 +2,9 @@
 /* disk.c - the block devices under the log directories: what they are, how busy. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "inner.h"
-
-uint64_t dev_of_kernel(uint32_t dev)
-{
-	return makedev(dev >> 20, dev & 0xfffff);
-}
-
-uint32_t dev_to_kernel(uint64_t dev)
-{
-	return (uint32_t)(major(dev) << 20 | minor(dev));
-}
 
 static int read_line(char *to, size_t size, const char *fmt, uint64_t dev, const char *leaf)
 {

@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include <acktrail/trail.h>
+#include "dev.h"
 #include "writer.h"
 
 #define MAX_TARGETS	16
@@ -77,10 +78,6 @@ struct probe {
 	uint32_t open_requests;		/* at the end */
 	uint32_t last_restated;		/* AT_LAST's seq when what stands was last restated */
 };
-
-/* kernel dev_t ↔ what trails carry (glibc's makedev) */
-uint64_t dev_of_kernel(uint32_t dev);
-uint32_t dev_to_kernel(uint64_t dev);
 
 /* target.c: the brokers and their log directories.  0, or -1 with a sentence in why. */
 int targets_find(struct probe *p, char *why, size_t size);
