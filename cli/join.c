@@ -39,8 +39,11 @@ void jbatch_pend(struct join *j, struct jbatch *jb)
 
 static bool wants_callback(const struct jbatch *jb)
 {
-	return jb->in_uncalled && jb->inst &&
-	       jb->inst->conf.flags & (AT_INST_DR_MSG_CB | AT_INST_DR_CB | AT_INST_DR_EVENT);
+	uint32_t flags = jb->inst ? jb->inst->conf.flags : 0;
+
+	if (flags & AT_INST_DR_ERRORS && jb->b.outcome == TL_OUTCOME_ACKED)
+		return false;
+	return jb->in_uncalled && flags & (AT_INST_DR_MSG_CB | AT_INST_DR_CB | AT_INST_DR_EVENT);
 }
 
 /* Can nothing more be learned about it, as far as one can tell? */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * acks.c - acknowledgements and delivery callbacks, folded into batches.
+ * acks.c - acknowledgements, folded into batches.
  *
  * librdkafka acknowledges the messages of one response one after the other, on one
  * thread, in the order of the records (rd_kafka_dr_msgq).  So a batch is one event
@@ -25,7 +25,7 @@ static enum at_count category(rd_kafka_resp_err_t err)
 	}
 }
 
-static const struct topic *topic_of(const struct lib *lib, const rd_kafka_message_t *m)
+const struct topic *acks_topic(const struct lib *lib, const rd_kafka_message_t *m)
 {
 	const char *name = m->rkt ? lib->rd_kafka_topic_name(m->rkt) : NULL;
 
@@ -55,11 +55,11 @@ static bool continues(const struct thread *t, const struct ev_acks *ev, const st
 	       (m->offset < 0 && m->offset == ev->last_offset);
 }
 
-static void begin_batch(struct thread *t, const struct instance *in, const rd_kafka_message_t *m,
+static void begin_batch(struct thread *t, struct instance *in, const rd_kafka_message_t *m,
 			uint32_t persisted, bool known)
 {
 	const struct lib *lib = in->lib;
-	const struct topic *topic = topic_of(lib, m);
+	const struct topic *topic = acks_topic(lib, m);
 	uint64_t now = at_now(), created = known ? created_ns(lib, m, now) : now;
 	enum at_ring ring = m->err || now - created > SLOW_NS ? AT_LAST : AT_BULK;
 	rd_kafka_timestamp_type_t type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
@@ -93,6 +93,7 @@ static void begin_batch(struct thread *t, const struct instance *in, const rd_ka
 	emit_done(t, ring);
 	t->acks = (struct fold){ ev, t->pen.seq[ring], ring };
 	t->acks_rkt = m->rkt;
+	calls_learn(m->rkt, in);
 }
 
 static void add_message(struct thread *t, struct ev_acks *ev, const struct lib *lib,
@@ -151,100 +152,4 @@ rd_kafka_resp_err_t acks_on_acknowledgement(rd_kafka_t *rk, rd_kafka_message_t *
 	}
 	thread_leave(t);
 	return RD_KAFKA_RESP_ERR_NO_ERROR;
-}
-
-/* ---- the app's delivery callback ----------------------------------------- */
-
-static bool call_continues(const struct thread *t, const struct ev_callback *ev,
-			   const struct instance *in, const rd_kafka_message_t *m)
-{
-	return fold_open(t, &t->calls) && t->calls_rkt == m->rkt && ev->inst == in->id &&
-	       ev->partition == m->partition && ev->err == (int32_t)m->err &&
-	       (m->err || m->offset == ev->last_offset + 1 || m->offset < 0);
-}
-
-static void end_calls(struct thread *t, uint64_t now)
-{
-	struct ev_callback *ev = t->calls.ev;
-
-	if (fold_open(t, &t->calls))
-		ev->last_ns = now;
-	t->calls.ev = NULL;
-}
-
-static void begin_calls(struct thread *t, const struct instance *in, const rd_kafka_message_t *m,
-			uint32_t how)
-{
-	const struct topic *topic = topic_of(in->lib, m);
-	enum at_ring ring = m->err ? AT_LAST : AT_BULK;
-	uint64_t now = at_now();
-	struct ev_callback *ev;
-
-	end_calls(t, now);
-	ev = emit(t, ring, AT_EV_CALLBACK, now, sizeof(*ev), topic, NULL, 0);
-	if (!ev)
-		return;
-	ev->first_offset = ev->last_offset = m->offset;
-	ev->inst = in->id;
-	ev->topic = topic ? topic->id : 0;
-	ev->partition = m->partition;
-	ev->err = m->err;
-	ev->count = 1;
-	ev->how = how;
-	emit_done(t, ring);
-	t->calls = (struct fold){ ev, t->pen.seq[ring], ring };
-	t->calls_rkt = m->rkt;
-}
-
-void acks_dr_msg_cb(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
-{
-	struct instance *in = instance_of(rk);
-	struct thread *t;
-
-	if (!in)	/* between on_new and the end of destroy there always is one */
-		return;
-	t = thread_enter();
-	if (t && in->life == t->life) {
-		if (call_continues(t, t->calls.ev, in, m)) {
-			struct ev_callback *ev = t->calls.ev;
-
-			if (!m->err)
-				ev->last_offset = m->offset;
-			__atomic_store_n(&ev->count, ev->count + 1, __ATOMIC_RELEASE);
-		} else {
-			begin_calls(t, in, m, 0);
-		}
-		instance_count(in, t, AT_CALLED, 1);
-	}
-	if (t)
-		thread_leave(t);
-	in->dr_msg_cb(rk, m, opaque);
-}
-
-/* The old callback has no message: only that it ran is known. */
-void acks_dr_cb(rd_kafka_t *rk, void *payload, size_t len, rd_kafka_resp_err_t err, void *opaque,
-		void *msg_opaque)
-{
-	struct instance *in = instance_of(rk);
-	struct thread *t;
-
-	if (!in)
-		return;
-	t = thread_enter();
-	if (t && in->life == t->life)
-		instance_count(in, t, AT_CALLED, 1);
-	if (t)
-		thread_leave(t);
-	in->dr_cb(rk, payload, len, err, opaque, msg_opaque);
-}
-
-void acks_calls_end(void)
-{
-	struct thread *t = thread_enter();
-
-	if (!t)
-		return;
-	if (t->calls.ev)
-		end_calls(t, at_now());
-	thread_leave(t);
 }

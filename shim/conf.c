@@ -62,6 +62,12 @@ void *conf_pointer(const struct lib *lib, const rd_kafka_conf_t *conf, const cha
 	return (void *)p;
 }
 
+/* What rd_kafka_conf_set_events() was given. */
+int conf_events(const struct lib *lib, const rd_kafka_conf_t *conf)
+{
+	return (int)conf_number(lib, conf, "enabled_events");
+}
+
 static int32_t conf_acks(const struct lib *lib, const rd_kafka_conf_t *conf)
 {
 	char text[64];
@@ -108,6 +114,10 @@ void conf_witness(const struct instance *in, const rd_kafka_conf_t *conf)
 			ev->flags |= AT_INST_DR_MSG_CB;
 		if (in->dr_cb)
 			ev->flags |= AT_INST_DR_CB;
+		if (in->events)
+			ev->flags |= AT_INST_DR_EVENT;
+		if (conf_text(lib, conf, "delivery.report.only.error", text, sizeof(text)) && *text == 't')
+			ev->flags |= AT_INST_DR_ERRORS;
 		emit_done(t, AT_LAST);
 	}
 	thread_leave(t);

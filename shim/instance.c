@@ -145,25 +145,25 @@ static struct instance *instance_new(struct lib *lib, const rd_kafka_conf_t *con
 
 /* ---- the calls of an instance's life -------------------------------------- */
 
-/* Stand in for the app's delivery callbacks, and give them back on failure. */
+/*
+ * Stand in for the app's delivery callback, and give it back on failure.  dr_cb is told
+ * less than dr_msg_cb, which librdkafka prefers (rd_kafka_poll_cb): ours calls it.
+ */
 static void wrap_callbacks(struct instance *in, rd_kafka_conf_t *conf)
 {
 	const struct lib *lib = in->lib;
 
 	*(void **)&in->dr_msg_cb = conf_pointer(lib, conf, "dr_msg_cb");
 	*(void **)&in->dr_cb = conf_pointer(lib, conf, "dr_cb");
-	if (in->dr_msg_cb)
-		lib->rd_kafka_conf_set_dr_msg_cb(conf, acks_dr_msg_cb);
-	else if (in->dr_cb)
-		lib->rd_kafka_conf_set_dr_cb(conf, acks_dr_cb);
+	if (in->dr_msg_cb || in->dr_cb)
+		lib->rd_kafka_conf_set_dr_msg_cb(conf, calls_dr_msg_cb);
+	in->events = conf_events(lib, conf) & RD_KAFKA_EVENT_DR;
 }
 
 static void unwrap_callbacks(struct instance *in, rd_kafka_conf_t *conf)
 {
-	if (in->dr_msg_cb)
+	if (in->dr_msg_cb || in->dr_cb)
 		in->lib->rd_kafka_conf_set_dr_msg_cb(conf, in->dr_msg_cb);
-	else if (in->dr_cb)
-		in->lib->rd_kafka_conf_set_dr_cb(conf, in->dr_cb);
 }
 
 /*
@@ -339,26 +339,6 @@ void lib_destroy(const void *caller, rd_kafka_t *rk)
 void lib_destroy_flags(const void *caller, rd_kafka_t *rk, int flags)
 {
 	end_instance(rk, lib_of(caller), flags, true);
-}
-
-int lib_poll(const void *caller, rd_kafka_t *rk, int timeout_ms)
-{
-	struct lib *lib = lib_of(caller);
-	int r = lib ? lib->rd_kafka_poll(rk, timeout_ms) : 0;
-
-	if (r > 0)
-		acks_calls_end();
-	return r;
-}
-
-rd_kafka_resp_err_t lib_flush(const void *caller, rd_kafka_t *rk, int timeout_ms)
-{
-	struct lib *lib = lib_of(caller);
-	rd_kafka_resp_err_t r = lib ? lib->rd_kafka_flush(rk, timeout_ms) :
-				      RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED;
-
-	acks_calls_end();
-	return r;
 }
 
 /* Loaded through plugin.library.paths: the conf is about to become an instance. */

@@ -20,7 +20,9 @@ struct thread;
 	N(rd_kafka_destroy) N(rd_kafka_version) N(rd_kafka_name) N(rd_kafka_topic_name) \
 	N(rd_kafka_produce) N(rd_kafka_produce_batch) N(rd_kafka_poll) N(rd_kafka_flush) \
 	N(rd_kafka_last_error) N(rd_kafka_message_timestamp) \
-	N(rd_kafka_conf_set_dr_cb) N(rd_kafka_conf_set_dr_msg_cb) \
+	N(rd_kafka_conf_set_dr_msg_cb) \
+	N(rd_kafka_event_type) N(rd_kafka_event_destroy)	/* 0.9.2 */ \
+	N(rd_kafka_event_message_next) N(rd_kafka_event_message_array) \
 	N(rd_kafka_conf_interceptor_add_on_new)		/* 0.11.0 */ \
 	N(rd_kafka_interceptor_add_on_send) \
 	N(rd_kafka_interceptor_add_on_acknowledgement) \
@@ -33,6 +35,7 @@ struct thread;
 	O(rd_kafka_message_broker_id)			/* 1.5.0 */ \
 	O(rd_kafka_destroy_flags)			/* 1.0.0 */ \
 	O(rd_kafka_producev)				/* 0.11.4 */ \
+	O(rd_kafka_queue_poll_callback)			/* 0.11.4 */ \
 	O(rd_kafka_produceva)				/* 1.6.0 */ \
 	O(rd_kafka_error_code) O(rd_kafka_error_destroy)
 
@@ -53,6 +56,7 @@ struct instance {
 	uint32_t role;			/* 0 producer, 1 consumer; a plugin is not told: 0 */
 	uint32_t slot;			/* among those alive, from 1; 0: none */
 	bool	 ending;		/* rd_kafka_destroy was called: its address may come again */
+	bool	 events;		/* the app asked for delivery reports as events */
 	struct at_cell *cells;		/* AT_NR_STRIPES of them */
 	void (*dr_msg_cb)(rd_kafka_t *, const rd_kafka_message_t *, void *);
 	void (*dr_cb)(rd_kafka_t *, void *, size_t, rd_kafka_resp_err_t, void *, void *);
@@ -84,6 +88,7 @@ bool instance_enlist(struct instance *in, const rd_kafka_t *rk);
 
 /* conf.c */
 void *conf_pointer(const struct lib *lib, const rd_kafka_conf_t *conf, const char *name);
+int conf_events(const struct lib *lib, const rd_kafka_conf_t *conf);
 void conf_witness(const struct instance *in, const rd_kafka_conf_t *conf);
 
 /* intercept.c */
@@ -96,16 +101,22 @@ rd_kafka_t *lib_new(const void *caller, rd_kafka_type_t type, rd_kafka_conf_t *c
 void lib_conf_destroy(const void *caller, rd_kafka_conf_t *conf);
 void lib_destroy(const void *caller, rd_kafka_t *rk);
 void lib_destroy_flags(const void *caller, rd_kafka_t *rk, int flags);
-int lib_poll(const void *caller, rd_kafka_t *rk, int timeout_ms);
-rd_kafka_resp_err_t lib_flush(const void *caller, rd_kafka_t *rk, int timeout_ms);
 rd_kafka_resp_err_t lib_plugin_init(const void *caller, rd_kafka_conf_t *conf);
 
 /* acks.c */
 rd_kafka_resp_err_t acks_on_acknowledgement(rd_kafka_t *rk, rd_kafka_message_t *m, void *in);
-void acks_dr_msg_cb(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque);
-void acks_dr_cb(rd_kafka_t *rk, void *payload, size_t len, rd_kafka_resp_err_t err, void *opaque,
-		void *msg_opaque);
-void acks_calls_end(void);	/* poll returned: the callbacks of this thread are over */
+const struct topic *acks_topic(const struct lib *lib, const rd_kafka_message_t *m);
+
+/* calls.c */
+void calls_dr_msg_cb(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque);
+void calls_learn(const rd_kafka_topic_t *rkt, struct instance *in);	/* whose topic that is */
+int calls_poll(const void *caller, rd_kafka_t *rk, int timeout_ms);
+int calls_queue_poll(const void *caller, rd_kafka_queue_t *queue, int timeout_ms);
+rd_kafka_resp_err_t calls_flush(const void *caller, rd_kafka_t *rk, int timeout_ms);
+const rd_kafka_message_t *calls_event_next(const void *caller, rd_kafka_event_t *event);
+size_t calls_event_array(const void *caller, rd_kafka_event_t *event,
+			 const rd_kafka_message_t **messages, size_t nr);
+void calls_event_destroy(const void *caller, rd_kafka_event_t *event);
 
 /* produce.c */
 rd_kafka_resp_err_t produce_on_send(rd_kafka_t *rk, rd_kafka_message_t *m, void *in);

@@ -11,7 +11,8 @@
  *	conf.c		what is read of a client's configuration
  *	instance.c	client instances, from rd_kafka_new to rd_kafka_destroy
  *	intercept.c	librdkafka's interceptors of requests and brokers
- *	acks.c		acknowledgements and delivery callbacks, folded into batches
+ *	acks.c		acknowledgements, folded into batches
+ *	calls.c		delivery callbacks and events: when the app is told
  *	produce.c	produce calls that waited or were refused
  *	tcp.c		what TCP knows of an overdue request
  *	tls.c		OpenSSL's calls, where they can be reached
@@ -117,6 +118,9 @@ struct thread {
 
 	struct fold calls;
 	const void *calls_rkt;
+	const void *calls_event;	/* the fold's event is read from it; NULL: callbacks */
+	bool	 serving;		/* inside a call that will say when its callbacks are over */
+	bool	 in_event_array;
 
 	struct fold refused;
 	const void *sent_rkt;		/* of the last on_send on this thread */

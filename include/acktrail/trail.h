@@ -296,6 +296,7 @@ E(PAUSE, pause, 51, "journal handle, dirty throttling or page wait ended", \
 #define AT_INST_DR_EVENT	16u
 #define AT_INST_TLS		32u
 #define AT_INST_GONE		64u	/* rd_kafka_new failed */
+#define AT_INST_DR_ERRORS	128u	/* delivery.report.only.error */
 
 /* Bits of ACKS.flags. */
 #define AT_ACKS_LAST_UNSEEN	1u	/* last_ns, last_ts_ms, created_last_ns are the first message's */

@@ -26,7 +26,7 @@ void die(const char *file, int line, const char *format, ...)
 
 /* ---- one producer -------------------------------------------------------- */
 
-static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
+void client_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
 {
 	struct client *c = opaque;
 	uintptr_t n = (uintptr_t)m->_private;
@@ -78,7 +78,7 @@ rd_kafka_conf_t *client_conf(struct client *c, const char *props)
 	MUST(c->seen = calloc(MAX_MESSAGES + 1, 1));
 	client_set(conf, "test.mock.num.brokers=1 log_level=3");
 	client_set(conf, props);
-	rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+	rd_kafka_conf_set_dr_msg_cb(conf, client_delivery);
 	rd_kafka_conf_set_opaque(conf, c);
 	return conf;
 }
@@ -189,7 +189,9 @@ void client_close(struct client *c)
 
 /* ---- the scenarios ------------------------------------------------------- */
 
-static const struct scenario *const all[] = { call_scenarios, life_scenarios, harm_scenarios };
+static const struct scenario *const all[] = {
+	call_scenarios, told_scenarios, life_scenarios, harm_scenarios,
+};
 
 int main(int argc, char **argv)
 {

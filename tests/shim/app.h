@@ -34,6 +34,8 @@ void die(const char *file, int line, const char *format, ...)
 
 /* A producer on a mock cluster of its own; props: "name=value …" separated by blanks. */
 void client_open(struct client *c, const char *props);
+/* Its delivery callback; the opaque is the client. */
+void client_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque);
 rd_kafka_conf_t *client_conf(struct client *c, const char *props);
 void client_set(rd_kafka_conf_t *conf, const char *props);
 void client_start(struct client *c, rd_kafka_conf_t *conf);
@@ -59,6 +61,6 @@ void client_report(const struct client *c, bool destroyed);
 extern const char *self_path;
 
 struct scenario { const char *name; int (*run)(char **args); };
-extern const struct scenario call_scenarios[], life_scenarios[], harm_scenarios[];
+extern const struct scenario call_scenarios[], told_scenarios[], life_scenarios[], harm_scenarios[];
 
 #endif
