@@ -5,6 +5,8 @@
  *     producer --bootstrap 127.0.0.1:19092 --topic orders --rate 50 --seconds 20 -X message.timeout.ms=5000
  *     producer --mock 3 --topic orders --rate 100 --seconds 10 --mock-gray 3,6,2000
  *
+ *     producer --bootstrap 127.0.0.1:19092 --topic orders --rate 50 --seconds 20 --no-poll 5,9
+ *
  * Each message begins with its number (1, 2, …) in decimal. --report writes what the library said of each of them:
  *     SEQ PARTITION OFFSET ERROR STATUS
  * in the order of the delivery reports; OFFSET is -1 beside an error (what the library leaves there means nothing).
@@ -17,7 +19,9 @@
 #include <inttypes.h>
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -34,7 +38,11 @@ static struct {
     double rate, seconds, flush_seconds;
     uint64_t count;
     size_t size;
-    int partitions, mock_brokers, mock_rtt_ms;
+    int partitions, writers, mock_brokers, mock_rtt_ms;
+    bool noise;
+    struct {
+        double from, to;
+    } no_poll;
     struct {
         double from, to;
         int rtt_ms;
@@ -43,7 +51,8 @@ static struct {
 } opt = {.topic = "orders", .rate = 10, .size = 100, .flush_seconds = -1};
 
 static struct {
-    uint64_t produced, acked, failed;
+    _Atomic uint64_t produced;
+    uint64_t acked, failed;
     rd_kafka_resp_err_t first_error;
     FILE *report;
 } result;
@@ -129,6 +138,14 @@ static void turn_mock_gray(rd_kafka_t *rk, int64_t begin)
 
 /* ---- produce ---- */
 
+/* An app that is busy elsewhere serves no delivery reports. */
+static bool may_poll(int64_t begin)
+{
+    double at = (double)(now_ns() - begin) / NS_PER_S;
+
+    return at < opt.no_poll.from || at >= opt.no_poll.to;
+}
+
 static void produce(rd_kafka_t *rk, rd_kafka_topic_t *topic, uint64_t seq, char *payload)
 {
     int32_t partition = opt.partitions > 0 ? (int32_t)((seq - 1) % (uint64_t)opt.partitions) : RD_KAFKA_PARTITION_UA;
@@ -148,13 +165,14 @@ static void produce(rd_kafka_t *rk, rd_kafka_topic_t *topic, uint64_t seq, char 
 }
 
 /* Serves delivery reports until `due`; the last part of a millisecond is slept. */
-static void poll_until(rd_kafka_t *rk, int64_t due)
+static void poll_until(rd_kafka_t *rk, int64_t begin, int64_t due)
 {
     int64_t left;
 
-    while (!stopped && (left = due - now_ns()) >= NS_PER_MS)
+    while (!stopped && may_poll(begin) && (left = due - now_ns()) >= NS_PER_MS)
         rd_kafka_poll(rk, left > 100 * NS_PER_MS ? 100 : (int)(left / NS_PER_MS));
-    rd_kafka_poll(rk, 0);
+    if (may_poll(begin))
+        rd_kafka_poll(rk, 0);
     struct timespec at = {.tv_sec = due / NS_PER_S, .tv_nsec = due % NS_PER_S};
     if (!stopped)
         clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
@@ -164,13 +182,80 @@ static void produce_all(rd_kafka_t *rk, rd_kafka_topic_t *topic, char *payload, 
 {
     for (uint64_t seq = 1; !stopped && (opt.count == 0 || seq <= opt.count); seq++) {
         if (opt.rate > 0)
-            poll_until(rk, begin + (int64_t)((double)(seq - 1) * NS_PER_S / opt.rate));
+            poll_until(rk, begin, begin + (int64_t)((double)(seq - 1) * NS_PER_S / opt.rate));
         if (stopped || (opt.seconds > 0 && now_ns() - begin >= (int64_t)(opt.seconds * NS_PER_S)))
             break;
         turn_mock_gray(rk, begin);
         produce(rk, topic, seq, payload);
         result.produced++;
-        rd_kafka_poll(rk, 0);
+        if (may_poll(begin))
+            rd_kafka_poll(rk, 0);
+    }
+}
+
+/* ---- --writers: threads whose produce calls wait while the queue is full ---- */
+
+static struct {
+    rd_kafka_topic_t *topic;
+    int64_t begin;
+    _Atomic uint64_t seq;
+    _Atomic int running;
+} writers;
+
+static void *write_all(void *payload)
+{
+    while (!stopped && (opt.seconds == 0 || now_ns() - writers.begin < (int64_t)(opt.seconds * NS_PER_S))) {
+        uint64_t seq = ++writers.seq;
+        char *copy = (char *)payload + opt.size + 1; /* each its own: they write their numbers */
+        int32_t partition = opt.partitions > 0 ? (int32_t)((seq - 1) % (uint64_t)opt.partitions) : RD_KAFKA_PARTITION_UA;
+
+        if (opt.count && seq > opt.count)
+            break;
+        memcpy(copy, payload, opt.size);
+        copy[snprintf(copy, opt.size, "%" PRIu64, seq)] = ' ';
+        if (rd_kafka_produce(writers.topic, partition, RD_KAFKA_MSG_F_COPY | RD_KAFKA_MSG_F_BLOCK, copy, opt.size,
+                             NULL, 0, (void *)(uintptr_t)seq) == 0)
+            result.produced++;
+    }
+    writers.running--;
+    return NULL;
+}
+
+static void run_writers(rd_kafka_t *rk, rd_kafka_topic_t *topic, const char *payload, int64_t begin)
+{
+    pthread_t threads[64];
+    char *room[64];
+
+    writers.topic = topic;
+    writers.begin = begin;
+    writers.running = opt.writers;
+    for (int i = 0; i < opt.writers; i++) {
+        if (!(room[i] = malloc(2 * (opt.size + 1)))) {
+            fprintf(stderr, "producer: out of memory\n");
+            exit(2);
+        }
+        memcpy(room[i], payload, opt.size + 1);
+        pthread_create(&threads[i], NULL, write_all, room[i]);
+    }
+    while (writers.running > 0)
+        rd_kafka_poll(rk, 20);
+    for (int i = 0; i < opt.writers; i++) {
+        pthread_join(threads[i], NULL);
+        free(room[i]);
+    }
+}
+
+/* What compresses badly, and the same each time. */
+static void fill(char *payload)
+{
+    uint32_t x = 2463534242u;
+
+    memset(payload, '.', opt.size);
+    for (size_t i = 0; opt.noise && i < opt.size; i++) {
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
+        payload[i] = (char)(' ' + x % 64);
     }
 }
 
@@ -192,7 +277,7 @@ static void finish(rd_kafka_t *rk, int64_t begin)
 
 /* ---- options ---- */
 
-enum { KEY_MOCK = 256, KEY_MOCK_RTT, KEY_MOCK_GRAY, KEY_FLUSH };
+enum { KEY_MOCK = 256, KEY_MOCK_RTT, KEY_MOCK_GRAY, KEY_FLUSH, KEY_NO_POLL, KEY_WRITERS, KEY_NOISE };
 
 static const struct argp_option options[] = {
     {"bootstrap", 'b', "HOST:PORT,…", 0, "Brokers to begin with", 0},
@@ -205,6 +290,9 @@ static const struct argp_option options[] = {
     {NULL, 'X', "KEY=VALUE", 0, "Any property of librdkafka", 0},
     {"flush", KEY_FLUSH, "S", 0, "At the end wait at most S seconds, then purge what is open", 0},
     {"report", 'o', "FILE", 0, "Write SEQ PARTITION OFFSET ERROR STATUS of each message", 0},
+    {"no-poll", KEY_NO_POLL, "FROM,TO", 0, "Serve no delivery reports between these two seconds", 0},
+    {"writers", KEY_WRITERS, "N", 0, "Produce from N threads, each call waiting while the queue is full", 0},
+    {"noise", KEY_NOISE, NULL, 0, "Messages that compress badly", 0},
     {"mock", KEY_MOCK, "N", 0, "Use the library's own mock cluster of N brokers", 1},
     {"mock-rtt", KEY_MOCK_RTT, "MS", 0, "Round trip of the mock brokers (0)", 1},
     {"mock-gray", KEY_MOCK_GRAY, "FROM,TO,MS", 0, "Round trip of MS between second FROM and second TO", 1},
@@ -247,6 +335,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case 'z': opt.size = (size_t)number(state, "--size", arg, MIN_SIZE); break;
     case 'p': opt.partitions = (int)number(state, "--partitions", arg, 1); break;
     case KEY_FLUSH: opt.flush_seconds = number(state, "--flush", arg, 0); break;
+    case KEY_WRITERS: opt.writers = (int)number(state, "--writers", arg, 1); break;
+    case KEY_NOISE: opt.noise = true; break;
+    case KEY_NO_POLL:
+        if (sscanf(arg, "%lf,%lf%c", &opt.no_poll.from, &opt.no_poll.to, &none) != 2)
+            argp_error(state, "--no-poll takes FROM,TO (two times in seconds), not \"%s\"", arg);
+        break;
     case KEY_MOCK: opt.mock_brokers = (int)number(state, "--mock", arg, 1); break;
     case KEY_MOCK_RTT: opt.mock_rtt_ms = (int)number(state, "--mock-rtt", arg, 0); break;
     case KEY_MOCK_GRAY:
@@ -257,6 +351,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_END:
         if (!opt.bootstrap == !opt.mock_brokers)
             argp_error(state, "give either --bootstrap or --mock");
+        if (opt.writers > 64)
+            argp_error(state, "--writers is at most 64");
         if (opt.count == 0 && opt.seconds == 0)
             argp_error(state, "give --count or --seconds");
         break;
@@ -293,11 +389,13 @@ int main(int argc, char **argv)
         fprintf(stderr, "producer: cannot write %s: %s\n", opt.report, strerror(errno));
         return 2;
     }
+    if (result.report)
+        setvbuf(result.report, NULL, _IOLBF, 0); /* whoever watches it sees each message at once */
     if (!(payload = malloc(opt.size + 1)) || !(rk = rd_kafka_new(RD_KAFKA_PRODUCER, opt.conf, why, sizeof why))) {
         fprintf(stderr, "producer: cannot start: %s\n", payload ? why : "out of memory");
         return 2;
     }
-    memset(payload, '.', opt.size);
+    fill(payload);
     start_mock(rk);
     if (!(topic = rd_kafka_topic_new(rk, opt.topic, NULL))) {
         fprintf(stderr, "producer: cannot use topic %s: %s\n", opt.topic, rd_kafka_err2str(rd_kafka_last_error()));
@@ -308,7 +406,10 @@ int main(int argc, char **argv)
     sigaction(SIGTERM, &on_stop, NULL);
 
     int64_t begin = now_ns();
-    produce_all(rk, topic, payload, begin);
+    if (opt.writers > 0)
+        run_writers(rk, topic, payload, begin);
+    else
+        produce_all(rk, topic, payload, begin);
     finish(rk, begin);
 
     printf("produced=%" PRIu64 " acked=%" PRIu64 " failed=%" PRIu64, result.produced, result.acked, result.failed);

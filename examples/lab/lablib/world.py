@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The laboratory's brokers, disks and relay: begun when first asked for, undone at the end."""
+import os
+import pathlib
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+LAB = pathlib.Path(__file__).resolve().parent.parent
+JVM = ["java", "-Xmx128m", "-Xshare:auto", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+# Offsets of a broker's ports from its first; what is behind a relay is advertised as the relay's port.
+PLAIN, CONTROLLER, TLS, SASL, WRONG, NOBODY, BEHIND, RELAY, BEHIND_TLS, RELAY_TLS = range(10)
+
+
+class Trouble(Exception):
+    """The laboratory itself did not work: neither right nor wrong."""
+
+
+class Missing(Exception):
+    """Cannot be had on this machine."""
+
+
+def until(what, seconds=60, every=0.05):
+    """Waits until what() is true; the limit is for a machine in trouble, not a measure."""
+    end = time.monotonic() + seconds
+    while not (found := what()):
+        if time.monotonic() > end:
+            raise Trouble(f"never came true: {getattr(what, '__doc__', None) or what}")
+        time.sleep(every)
+    return found
+
+
+def say(*command, **more):
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, **more)
+    if done.returncode == 4:
+        raise Missing(done.stderr.strip())
+    if done.returncode:
+        raise Trouble(f"{command[0]}: status {done.returncode}: {done.stderr.strip()[-500:]}")
+    return done.stdout
+
+
+def free_ports(n):
+    while True:
+        first = random.SystemRandom().randrange(20000, 31000)
+        for port in range(first, first + n):
+            with socket.socket() as s:
+                if s.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+        else:
+            return first
+
+
+class Disk:
+    """A gray disk: quick until told otherwise."""
+
+    def __init__(self, world, name):
+        self.dir = world.work / name
+        self.env = dict(os.environ, ACKTRAIL_BUILD=str(world.build))
+        said = dict(line.split("=", 1) for line in self.tell("start", "--size", "2G").split())
+        self.mount, self.device = pathlib.Path(said["mount"]), said["device"]
+
+    def tell(self, *words):
+        return say(LAB / "graydisk", *words, "--dir", self.dir, env=self.env)
+
+    def number(self):
+        at = os.stat(self.device).st_rdev
+        return f"{os.major(at)}:{os.minor(at)}"
+
+    def delay(self, **ms):
+        self.tell("delay", *(f"{what}={value}ms" for what, value in ms.items()))
+
+    def heal(self):
+        self.delay(flush=0, write=0, read=0)
+
+
+class Broker:
+    def __init__(self, world, node, log_dirs, version="4.3.1", settings=()):
+        self.world, self.node, self.version = world, node, version
+        self.name = f"lab{os.getpid()}-{node}-{version}"
+        self.port = free_ports(10)
+        self.log_dirs = [str(d) for d in log_dirs]
+        options = []
+        for key, value in self.settings() + [s.split("=", 1) for s in settings]:
+            options += ["--set", f"{key}={value}"]
+        self.take(self.tell("start", "--port", self.port, "--node-id", node, "--log-dir", ",".join(self.log_dirs),
+                            "--cluster-id", world.cluster_id, "--version", version, *options))
+
+    def at(self, which):
+        return f"127.0.0.1:{self.port + which}"
+
+    def settings(self):
+        listeners = {"PLAINTEXT": (PLAIN, PLAIN), "SSL": (TLS, TLS), "SASL_PLAINTEXT": (SASL, SASL),
+                     "WRONG": (WRONG, NOBODY), "RELAYED": (BEHIND, RELAY), "RELAYED_TLS": (BEHIND_TLS, RELAY_TLS)}
+        here = [f"{name}://{self.at(port)}" for name, (port, _) in listeners.items()]
+        told = [f"{name}://{self.at(port)}" for name, (_, port) in listeners.items()]
+        kinds = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT," \
+                "WRONG:PLAINTEXT,RELAYED:PLAINTEXT,RELAYED_TLS:SSL"
+        first = self.world.brokers.get(1, self) if self.version == "4.3.1" else self
+        scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+        settings = [("listener.security.protocol.map", kinds), ("advertised.listeners", ",".join(told)),
+                    ("controller.quorum.voters", f"{first.node}@{first.at(CONTROLLER)}"),
+                    ("ssl.keystore.type", "PEM"), ("ssl.keystore.location", self.world.certificate()),
+                    ("sasl.enabled.mechanisms", "SCRAM-SHA-512"),
+                    ("listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config", scram),
+                    ("listener.name.sasl_plaintext.scram-sha-512.connections.max.reauth.ms", "2000"),
+                    ("controlled.shutdown.enable", "true")]
+        if first is self:
+            here.append(f"CONTROLLER://{self.at(CONTROLLER)}")
+        else:
+            settings.append(("process.roles", "broker"))
+        return settings + [("listeners", ",".join(here))]
+
+    def tell(self, *words):
+        return say(LAB / "broker", *words, "--name", self.name, env=self.world.env)
+
+    def take(self, said):
+        self.pid = int(dict(line.split("=", 1) for line in said.splitlines())["pid"])
+
+    def pause(self):
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self):
+        os.kill(self.pid, signal.SIGCONT)
+
+    def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
+
+    def restart(self):
+        self.take(self.tell("restart", "--version", self.version))
+
+    def stop(self):
+        self.tell("stop")
+
+
+class Admin:
+    """One program for all that an operator does: starting a JVM for each would take longer than the rest."""
+
+    def __init__(self, broker):
+        classpath = broker.tell("classpath", "--version", broker.version).strip()
+        self.process = subprocess.Popen(
+            [*JVM, "-cp", classpath, "-Dorg.slf4j.simpleLogger.defaultLogLevel=off", str(LAB / "Admin.java"),
+             broker.at(PLAIN)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+
+    def __call__(self, *words):
+        self.process.stdin.write(" ".join(str(w) for w in words) + "\n")
+        answer = self.process.stdout.readline().strip()
+        if not answer.startswith("ok"):
+            raise Trouble(f"{' '.join(map(str, words))}: {answer or 'no answer'}")
+        return answer[3:]
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+class World:
+    def __init__(self, build, work):
+        self.build, self.work = pathlib.Path(build), pathlib.Path(work)
+        self.env = dict(os.environ, ACKTRAIL_LAB=str(self.work / "brokers"))
+        self.cluster_id = "acktrailLaboratory0000"
+        self.brokers, self.disks, self.undo, self._admin = {}, {}, [], None
+
+    def program(self, *parts):
+        path = self.build.joinpath(*parts)
+        if not path.exists():
+            raise Missing(f"{path} is not built")
+        return path
+
+    def certificate(self):
+        pem = self.work / "broker.pem"
+        if not pem.exists():
+            say("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", self.work / "key.pem",
+                "-out", self.work / "ca.pem")
+            pem.write_text((self.work / "key.pem").read_text() + (self.work / "ca.pem").read_text())
+        return pem
+
+    def disk(self, name):
+        if name not in self.disks:
+            self.disks[name] = Disk(self, name)
+            self.undo.append(lambda: self.disks[name].tell("stop"))
+            self.undo.append(self.disks[name].heal)
+        return self.disks[name]
+
+    def broker(self, node=1):
+        """Broker 1 has two disks, `gray` and `other`; each further one joins it, with its own disk."""
+        if node not in self.brokers:
+            if node == 1:
+                dirs = [self.disk("gray").mount / "kafka", self.disk("other").mount / "kafka"]
+            else:
+                self.broker(1)
+                dirs = [self.disk(f"gray{node}").mount / "kafka"]
+            self.brokers[node] = broker = Broker(self, node, dirs)
+            self.undo.append(broker.stop)
+            self.undo.append(lambda: self.wake(broker))
+            until(lambda: int(self.admin("brokers")) == len(self.brokers))
+        return self.brokers[node]
+
+    def wake(self, broker):
+        try:
+            broker.resume()
+        except ProcessLookupError:
+            pass
+
+    @property
+    def admin(self):
+        if not self._admin:
+            self._admin = Admin(self.brokers[1])
+            self.undo.append(self._admin.stop)
+        return self._admin
+
+    def close(self):
+        for step in reversed(self.undo):
+            try:
+                step()
+            except Exception as trouble:    # the rest is to be undone all the same
+                print(f"lab: {trouble}")
+        self.undo.clear()
+        shutil.rmtree(self.work / "brokers", ignore_errors=True)
