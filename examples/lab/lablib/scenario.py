@@ -109,19 +109,26 @@ class Lab:
         return self.world.admin
 
     def topic(self, replicas="1", on="gray", flush=None, **settings):
-        """A new topic of this run; broker 1 puts it on the disk that is asked for."""
-        broker = self.world.broker(1)
+        """A new topic of this run, its partitions on those disks of broker 1 (as many as wanted, by comma)."""
+        self.world.broker(1)
         if flush:
             settings["flush.messages"] = flush
         said = [f"{key.replace('_', '.')}={value}" for key, value in settings.items()]
-        for attempt in range(6):
+        disks = [str(self.world.disk(d).mount) for d in on.split(",")]
+        for attempt in range(12):
             name = f"{self.name}-{len(self.topics)}-{attempt}-{time.time_ns() % 10**9}"
             self.admin("topic", name, replicas, *said)
-            where = re.findall(r"\b1:\d+:(\S+)", self.admin("dirs", name))
-            if not where or all(d.startswith(str(self.world.disk(on).mount)) for d in where):
+            where = sorted(re.findall(r"\b1:(\d+):(\S+)", self.admin("dirs", name)))
+            if all(d.startswith(disks[int(p) % len(disks)]) for p, d in where):
                 self.topics.append(name)
                 return name
-        raise Trouble(f"no topic comes to lie on the disk {on}")
+        raise Trouble(f"no topic comes to lie on {on}")
+
+    def handlers(self, n):
+        """num.io.threads; Kafka wants to be told in steps of at most two."""
+        for count in (4, 2, n) if n < 4 else (n,):
+            self.admin("broker", f"num.io.threads={count}")
+        self.undo.append(lambda: [self.admin("broker", f"num.io.threads={k}") for k in (2, 4, 8)])
 
     def probe(self, *brokers):
         """Unless this run is the client's alone."""

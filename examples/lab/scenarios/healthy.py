@@ -11,6 +11,6 @@ at-least: 100
 def run(lab):
     topic = lab.topic()
     lab.probe()
-    app = lab.app(topic).acked(20)
+    lab.app(topic).acked(20)
     with lab.injected():
         lab.hold(4)

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The client sends more than its quota allows; the broker answers, and then reads nothing from it for a while.
+
+expect: quota
+expect-tls: quota
+affected: every late batch
+at-least: 10
+"""
+
+
+def run(lab):
+    topic = lab.topic()
+    lab.admin("quota", lab.client, lab.between(8, 15) * 1000)
+    lab.undo.append(lambda: lab.admin("quota", lab.client, 0))
+    lab.probe()
+    with lab.injected():
+        app = lab.app(topic, "--flush", 3, size=2000, rate=60).acked(120)

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The broker is killed; connections are refused until it is started again.
+
+expect: broker-unreachable
+expect-tls: broker-unreachable
+affected: late or failed, and alive while it was not there
+"""
+
+
+def run(lab):
+    topic = lab.topic()
+    lab.probe()
+    app = lab.app(topic).acked(20)
+    with lab.injected(lab.broker.restart):
+        lab.broker.kill()
+        lab.hold(lab.between(5, 15) / 10)
+    app.more(20)
