@@ -17,7 +17,7 @@ struct {
 	__type(value, __u32);
 } disks SEC(".maps");
 
-struct bio_state { __u64 queue_ns, start_ns; __u32 tid, pad; };
+struct bio_state { __u64 queue_ns, start_ns; __u32 tid, pid; char comm[REC_COMM]; };
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
@@ -28,7 +28,8 @@ struct {
 struct rq_state {
 	__u64 queue_ns, start_ns, insert_ns, issue_ns, ino;
 	__u64 sector;
-	__u32 dev, bytes, op, queue_tid, bios, pad;
+	__u32 dev, bytes, op, queue_tid, bios, queue_pid;
+	char comm[REC_COMM];
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);	/* as many as the disks have tags at most */
@@ -48,12 +49,15 @@ static __always_inline bool watched(__u32 dev)
 static __always_inline int bio_queued(struct bio *bio)
 {
 	struct bio_state state = {};
-	__u64 key = (__u64)bio;
+	__u64 key = (__u64)bio, id;
 
 	if (!watched(at_disk_dev(at_bio_disk(bio))))
 		return 0;
 	state.queue_ns = bpf_ktime_get_ns();
-	state.tid = (__u32)bpf_get_current_pid_tgid();
+	id = bpf_get_current_pid_tgid();
+	state.tid = (__u32)id;
+	state.pid = id >> 32;
+	bpf_get_current_comm(state.comm, sizeof(state.comm));
 	bpf_map_update_elem(&bios, &key, &state, BPF_ANY);
 	return 0;
 }
@@ -144,6 +148,8 @@ static __always_inline void take_bios(struct request *rq, struct rq_state *state
 			if (!state->queue_ns || b->queue_ns < state->queue_ns) {
 				state->queue_ns = b->queue_ns;
 				state->queue_tid = b->tid;
+				state->queue_pid = b->pid;
+				__builtin_memcpy(state->comm, b->comm, REC_COMM);
 			}
 			if (b->start_ns && (!state->start_ns || b->start_ns < state->start_ns))
 				state->start_ns = b->start_ns;
@@ -241,6 +247,9 @@ static __always_inline void emit(struct rq_state *state, __u32 error)
 	r->queue_tid = state->queue_tid;
 	r->error = error;
 	r->bios = state->bios;
+	r->queue_pid = state->queue_pid;
+	r->pad = 0;
+	__builtin_memcpy(r->comm, state->comm, REC_COMM);
 	bpf_ringbuf_submit(r, 0);
 }
 

@@ -95,6 +95,7 @@ static void on_block(struct probe *p, const struct rec_block *r)
 	enum at_ring ring = ring_for(begin, r->h.ns, SLOW_BLOCK_NS);
 	struct ev_block *ev;
 
+	names_told(p, ring, r->queue_pid, r->queue_tid, r->comm, r->h.ns);
 	ev = event_begin(p, ring, AT_EV_BLOCK, r->h.ns, 0, r->h.tid, sizeof(*ev), 0, 0, NULL, 0);
 	if (!ev)
 		return;
@@ -140,6 +141,8 @@ static void on_pause(struct probe *p, const struct rec_pause *r)
 	ev->ino = r->ino;
 	ev->pid = r->h.pid;
 	ev->why = r->why;
+	ev->transaction = r->transaction;
+	ev->journal_tid = r->journal_tid;
 	event_commit(p, ring);
 }
 
@@ -155,6 +158,7 @@ static void on_commit(struct probe *p, const struct rec_commit *r)
 		ours |= p->dirs[i].dev == dev || p->dirs[i].disk == dev;
 	if (!ours)
 		return;
+	names_told(p, ring, r->by_pid, r->by_tid, r->comm, r->h.ns);
 	ev = event_begin(p, ring, AT_EV_COMMIT, r->h.ns, r->h.pid, r->h.tid, sizeof(*ev), 0, 0, NULL, 0);
 	if (!ev)
 		return;
@@ -163,6 +167,8 @@ static void on_commit(struct probe *p, const struct rec_commit *r)
 	ev->transaction = r->transaction;
 	ev->waiters = r->waiters;
 	ev->how = r->how;
+	ev->by_pid = r->by_pid;
+	ev->by_tid = r->by_tid;
 	event_commit(p, ring);
 }
 

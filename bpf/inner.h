@@ -108,6 +108,7 @@ struct file_id names_file(struct probe *p, uint32_t dev, uint64_t ino);
 uint32_t names_topic(struct probe *p, const char *name);
 uint32_t names_topic_by_id(struct probe *p, const uint8_t id[16]);
 void names_thread(struct probe *p, enum at_ring ring, uint32_t pid, uint32_t tid, uint64_t ns);
+void names_told(struct probe *p, enum at_ring ring, uint32_t pid, uint32_t tid, const char *comm, uint64_t ns);
 const char *names_comm(struct probe *p, uint32_t tid);
 
 /*

@@ -12,13 +12,14 @@ struct {
 	__type(value, __u64);		/* when its commit began */
 } commits SEC(".maps");
 
-/* Syncs that need a transaction: (journal, transaction) → how many entered. */
+/* Syncs that need a transaction: (journal, transaction) → how many entered, and who first. */
 struct wait_key { __u64 journal; __u32 transaction, pad; };
+struct waiters { __u32 nr, pid, tid, pad; char comm[REC_COMM]; };
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);
 	__type(key, struct wait_key);
-	__type(value, __u32);
+	__type(value, struct waiters);
 } waits SEC(".maps");
 
 SEC("tp_btf/jbd2_start_commit")
@@ -35,20 +36,26 @@ int BPF_PROG(journal_end_commit, struct journal_s *journal, struct transaction_s
 {
 	__u64 key = (__u64)journal, *begin = bpf_map_lookup_elem(&commits, &key);
 	struct wait_key wait = { .journal = key };
+	struct waiters *w;
 	struct rec_commit *r;
-	__u32 *waiters;
 
 	if (!begin)
 		return 0;
 	wait.transaction = BPF_CORE_READ(transaction, t_tid);
-	waiters = bpf_map_lookup_elem(&waits, &wait);
+	w = bpf_map_lookup_elem(&waits, &wait);
 	r = rec_begin(REC_COMMIT, sizeof(*r), bpf_ktime_get_ns());
 	if (r) {
 		r->begin_ns = *begin;
 		r->dev = BPF_CORE_READ(journal, j_fs_dev, bd_dev);
 		r->transaction = wait.transaction;
-		r->waiters = waiters ? *waiters : 0;
+		r->waiters = w ? w->nr : 0;
 		r->how = 0;
+		r->by_pid = w ? w->pid : 0;
+		r->by_tid = w ? w->tid : 0;
+		if (w)
+			__builtin_memcpy(r->comm, w->comm, REC_COMM);
+		else
+			__builtin_memset(r->comm, 0, REC_COMM);
 		bpf_ringbuf_submit(r, 0);
 	}
 	bpf_map_delete_elem(&waits, &wait);
@@ -65,7 +72,8 @@ int BPF_PROG(journal_sync_enter, struct file *file, int datasync)
 	struct ext4_sb_info *sbi;
 	struct journal_s *journal;
 	struct wait_key wait = {};
-	__u32 one = 1, *n;
+	struct waiters first = { .nr = 1 }, *w;
+	__u64 id;
 
 	bpf_core_read(&inode, sizeof(inode), &file->f_inode);
 	ei = (void *)inode - bpf_core_field_offset(struct ext4_inode_info, vfs_inode);
@@ -77,11 +85,16 @@ int BPF_PROG(journal_sync_enter, struct file *file, int datasync)
 	wait.transaction = datasync ? BPF_CORE_READ(ei, i_datasync_tid) : BPF_CORE_READ(ei, i_sync_tid);
 	if ((__s32)(BPF_CORE_READ(journal, j_commit_sequence) - wait.transaction) >= 0)
 		return 0;
-	n = bpf_map_lookup_elem(&waits, &wait);
-	if (n)
-		__sync_fetch_and_add(n, 1);
-	else
-		bpf_map_update_elem(&waits, &wait, &one, BPF_ANY);
+	w = bpf_map_lookup_elem(&waits, &wait);
+	if (w) {
+		__sync_fetch_and_add(&w->nr, 1);
+		return 0;
+	}
+	id = bpf_get_current_pid_tgid();
+	first.pid = id >> 32;
+	first.tid = (__u32)id;
+	bpf_get_current_comm(first.comm, sizeof(first.comm));
+	bpf_map_update_elem(&waits, &wait, &first, BPF_ANY);
 	return 0;
 }
 
@@ -93,7 +106,7 @@ int BPF_PROG(journal_sync_enter, struct file *file, int datasync)
  */
 #define PAUSE_NS	100000u		/* shorter ones are not told */
 
-struct wish { __u64 begin_ns, ino; __u32 dev, pad; };
+struct wish { __u64 begin_ns, ino, journal; __u32 dev, transaction; };
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
@@ -101,11 +114,21 @@ struct {
 	__type(value, struct wish);
 } wishes SEC(".maps");
 
+/* The one that is being written; NULL between two commits. */
+static __always_inline __u32 committing(struct journal_s *journal)
+{
+	struct transaction_s *t = BPF_CORE_READ(journal, j_committing_transaction);
+
+	return t ? BPF_CORE_READ(t, t_tid) : 0;
+}
+
 SEC("tp_btf/ext4_journal_start_inode")
 int BPF_PROG(journal_handle_wish, struct inode *inode)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	__u64 id = bpf_get_current_pid_tgid();
+	struct journal_s *journal;
+	struct ext4_sb_info *sbi;
 	struct wish w = {};
 
 	if (!is_target() || BPF_CORE_READ(task, journal_info))
@@ -113,15 +136,24 @@ int BPF_PROG(journal_handle_wish, struct inode *inode)
 	w.begin_ns = bpf_ktime_get_ns();
 	w.ino = BPF_CORE_READ(inode, i_ino);
 	w.dev = BPF_CORE_READ(inode, i_sb, s_dev);
+	sbi = (void *)BPF_CORE_READ(inode, i_sb, s_fs_info);
+	journal = BPF_CORE_READ(sbi, s_journal);
+	w.journal = (__u64)journal;
+	w.transaction = committing(journal);
 	bpf_map_update_elem(&wishes, &id, &w, BPF_ANY);
 	return 0;
 }
 
-/* Told when the outermost handle ends. */
+/*
+ * Told when the outermost handle ends.  Whatever it waited for in the journal was the
+ * commit of then: the wait ends when that lets go of the block or of the transaction,
+ * long before it is through.
+ */
 SEC("tp_btf/jbd2_handle_stats")
 int journal_handle_end(void *ctx)
 {
 	__u64 id = bpf_get_current_pid_tgid(), now;
+	struct journal_s *journal;
 	struct rec_pause *r;
 	struct wish *w;
 
@@ -136,6 +168,11 @@ int journal_handle_end(void *ctx)
 		r->ino = w->ino;
 		r->dev = w->dev;
 		r->why = 0;		/* AT_PAUSE_JOURNAL */
+		journal = (void *)w->journal;
+		r->transaction = committing(journal);
+		if (!r->transaction)
+			r->transaction = w->transaction;
+		r->journal_tid = BPF_CORE_READ(journal, j_task, pid);
 		bpf_ringbuf_submit(r, 0);
 	}
 	bpf_map_delete_elem(&wishes, &id);

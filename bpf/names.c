@@ -359,14 +359,13 @@ struct file_id names_file(struct probe *p, uint32_t dev, uint64_t ino)
 
 /* ---- threads -------------------------------------------------------------- */
 
-static uint32_t thread_find(struct probe *p, uint32_t pid, uint32_t tid)
+/* *fresh: it was not there before, and has no name yet. */
+static uint32_t thread_get(struct names *n, uint32_t pid, uint32_t tid, bool *fresh)
 {
-	struct names *n = p->names;
 	uint32_t *bucket = &n->thread_bucket[tid & (HASH - 1)], id;
 	struct thread *t;
-	char path[64];
-	FILE *f;
 
+	*fresh = false;
 	for (id = *bucket; id; id = n->threads[id].next)
 		if (n->threads[id].tid == tid)
 			return id;
@@ -380,6 +379,22 @@ static uint32_t thread_find(struct probe *p, uint32_t pid, uint32_t tid)
 	t->stated[0] = t->stated[1] = NEVER;
 	t->next = *bucket;
 	*bucket = id;
+	*fresh = true;
+	return id;
+}
+
+static uint32_t thread_find(struct probe *p, uint32_t pid, uint32_t tid)
+{
+	struct thread *t;
+	char path[64];
+	uint32_t id;
+	bool fresh;
+	FILE *f;
+
+	id = thread_get(p->names, pid, tid, &fresh);
+	if (!fresh)
+		return id;
+	t = &p->names->threads[id];
 	snprintf(path, sizeof(path), "/proc/%u/comm", tid);
 	f = fopen(path, "re");
 	if (f) {
@@ -464,6 +479,27 @@ static void state_thread(struct probe *p, enum at_ring ring, uint32_t id, uint64
 void names_thread(struct probe *p, enum at_ring ring, uint32_t pid, uint32_t tid, uint64_t ns)
 {
 	state_thread(p, ring, thread_find(p, pid, tid), ns);
+}
+
+/* The same with the name that the kernel told: of any process, and gone perhaps. */
+void names_told(struct probe *p, enum at_ring ring, uint32_t pid, uint32_t tid, const char *comm, uint64_t ns)
+{
+	struct thread *t;
+	uint32_t id;
+	bool fresh;
+
+	if (!tid || !comm[0])
+		return;
+	id = thread_get(p->names, pid, tid, &fresh);
+	if (!id)
+		return;
+	t = &p->names->threads[id];
+	if (t->pid != pid || strncmp(t->comm, comm, sizeof(t->comm))) {
+		snprintf(t->comm, sizeof(t->comm), "%.*s", (int)sizeof(t->comm) - 1, comm);
+		t->pid = pid;
+		t->stated[0] = t->stated[1] = NEVER;
+	}
+	state_thread(p, ring, id, ns);
 }
 
 void *event_begin(struct probe *p, enum at_ring ring, enum at_type type, uint64_t ns,

@@ -12,6 +12,7 @@
 #define REC_CLIENT	128	/* bytes kept of a client id */
 #define REC_TARGETS	16	/* brokers watched at one time */
 #define REC_HEADER	61	/* of a record batch, see kafka.h */
+#define REC_COMM	16	/* the name of a thread */
 
 enum rec_kind {
 	REC_FILE, REC_APPEND, REC_SYNC, REC_BLOCK, REC_COMMIT,
@@ -70,6 +71,8 @@ struct rec_block {
 	unsigned int dev, bytes;
 	unsigned int op, queue_tid;	/* op: enum rec_op | REC_OP_* */
 	unsigned int error, bios;
+	unsigned int queue_pid, pad;
+	char comm[REC_COMM];		/* of queue_tid */
 };
 
 struct rec_commit {
@@ -77,6 +80,8 @@ struct rec_commit {
 	unsigned long long begin_ns;
 	unsigned int dev, transaction;
 	unsigned int waiters, how;
+	unsigned int by_pid, by_tid;	/* the first sync that asked for it, 0: none did */
+	char comm[REC_COMM];
 };
 
 /* The topic of the REC_BATCHes that follow on this connection. */
@@ -130,6 +135,7 @@ struct rec_pause {
 	struct rec h;
 	unsigned long long begin_ns, ino;
 	unsigned int dev, why;		/* enum at_pause */
+	unsigned int transaction, journal_tid;	/* the one that was committing, and by whom; 0 unknown */
 };
 
 struct rec_conn_end {

@@ -77,8 +77,13 @@ struct request {
 	struct bio *bio;
 };
 
-struct journal_s { struct block_device *j_fs_dev; __u32 j_commit_sequence; };
 struct transaction_s { __u32 t_tid; };
+struct journal_s {
+	struct block_device *j_fs_dev;
+	__u32 j_commit_sequence;
+	struct transaction_s *j_committing_transaction;
+	struct task_struct *j_task;
+};
 struct ext4_sb_info { struct journal_s *s_journal; };
 struct ext4_inode_info { struct inode vfs_inode; __u32 i_sync_tid, i_datasync_tid; };
 

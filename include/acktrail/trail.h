@@ -260,7 +260,8 @@ E(BLOCK, block, 42, "completed", \
 	F(u32, queue_tid) F(u32, error) F(u32, bios) F(u32, pad), "") \
 E(COMMIT, commit, 43, "journal commit ended", \
 	F(u64, begin_ns) F(u64, dev) F(u64, transaction) \
-	F(u32, waiters) F(u32, how), "")	/* how 0: jbd2, 1: XFS log force */ \
+	F(u32, waiters) F(u32, how)		/* how 0: jbd2, 1: XFS log force */ \
+	F(u32, by_pid) F(u32, by_tid), "")	/* the first sync that asked for it, 0: none did */ \
 E(ARRIVAL, arrival, 44, "call that read a request's last byte returned", \
 	F(u64, arrived_ns)			/* TCP delivered the last byte, 0 unknown */ \
 	F(u64, begin_ns)			/* entry of that read */ \
@@ -286,7 +287,9 @@ E(WAKE, wake, 49, "woken", \
 E(COVERAGE, coverage, 50, "attached, or ended", \
 	F(u32, what) F(u32, on), "text")	/* one for each kind of evidence: given, or why not */ \
 E(PAUSE, pause, 51, "journal handle, dirty throttling or page wait ended", \
-	F(u64, begin_ns) F(u64, dev) F(u64, ino) F(u32, pid) F(u32, why), "")
+	F(u64, begin_ns) F(u64, dev) F(u64, ino) F(u32, pid) F(u32, why)	/* enum at_pause */ \
+	F(u64, transaction)			/* journal: the one then being committed, 0 unknown */ \
+	F(u32, journal_tid) F(u32, pad), "")	/* and by which thread */
 
 /* Bits of INSTANCE.flags. */
 #define AT_INST_IDEMPOTENT	1u
