@@ -8,12 +8,8 @@
  * sender (or receiver) at the same time would interleave bytes; the parser then
  * steps aside for that connection.
  */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 
 #include "shim.h"
 #include "wire.h"
@@ -44,8 +40,6 @@ struct conn {
 	uint64_t connect_ns;
 	uint64_t unparsed;		/* bytes that passed a parser which is off */
 	uint64_t next_sample_ns;	/* of tcp.c */
-	uint64_t sealed_since;		/* unparsed: librdkafka awaits an answer since then, 0 none */
-	uint32_t sealed_waiting;	/* how many */
 	struct wire_requests out;
 	struct wire_responses in;
 	const struct topic *last_topic;	/* most requests name the same one again */
@@ -122,40 +116,13 @@ bool conn_parsed(const struct conn *c)
 	return c->id && (!c->tls || c->plain) && !c->out.p.off;
 }
 
-static void address(const struct sockaddr_storage *sa, uint64_t *hi, uint64_t *lo, uint32_t *port)
-{
-	uint8_t bytes[16] = { [10] = 0xff, [11] = 0xff };	/* IPv4 mapped */
-
-	if (sa->ss_family == AF_INET6) {
-		const struct sockaddr_in6 *in6 = (const void *)sa;
-
-		memcpy(bytes, &in6->sin6_addr, 16);
-		*port = ntohs(in6->sin6_port);
-	} else if (sa->ss_family == AF_INET) {
-		const struct sockaddr_in *in4 = (const void *)sa;
-
-		memcpy(bytes + 12, &in4->sin_addr, 4);
-		*port = ntohs(in4->sin_port);
-	} else {
-		return;
-	}
-	*hi = kafka_be64(bytes);
-	*lo = kafka_be64(bytes + 8);
-}
-
 static void write_conn(struct thread *t, const struct conn *c)
 {
 	struct ev_conn *ev = emit(t, AT_LAST, AT_EV_CONN, at_now(), sizeof(*ev), NULL, NULL, 0);
-	struct sockaddr_storage sa;
-	socklen_t len = sizeof(sa);
 
 	if (!ev)
 		return;
-	if (!getpeername(c->fd, (struct sockaddr *)&sa, &len))
-		address(&sa, &ev->peer_hi, &ev->peer_lo, &ev->peer_port);
-	len = sizeof(sa);
-	if (!getsockname(c->fd, (struct sockaddr *)&sa, &len))
-		address(&sa, &ev->local_hi, &ev->local_lo, &ev->local_port);
+	tcp_ends(c->fd, ev);
 	ev->connect_ns = c->connect_ns;
 	ev->conn = c->id;
 	ev->inst = c->inst;
@@ -397,8 +364,20 @@ static void on_response(void *ctx, const struct wire_response *rs)
 	emit_done(p->t, ring);
 }
 
+static void on_topic(void *ctx, const struct wire_response *rs, const struct wire_name *name,
+		     const uint8_t *id)
+{
+	struct pass *p = ctx;
+	bool late;
+	const struct topic *topic = topic_learn(id, name->text, name->len, &late);
+
+	(void)rs;
+	if (topic && late)
+		emit_topic(p->t, topic);
+}
+
 static const struct wire_response_ops response_ops = {
-	.match = on_match, .reply = on_reply, .response = on_response,
+	.match = on_match, .reply = on_reply, .response = on_response, .topic = on_topic,
 };
 
 /* ---- bytes --------------------------------------------------------------- */
@@ -520,21 +499,41 @@ bool conn_is_other(const struct conn *c)
 
 /* ---- waiting ------------------------------------------------------------- */
 
-/* Where the bytes cannot be read, librdkafka's own word counts. */
-void conn_lib_request(struct thread *t, struct conn *c, uint64_t now_ns)
+#define NONE_WAITS	-2		/* .api of what was answered out of its turn */
+
+/*
+ * Where the bytes cannot be read, librdkafka's own word counts.  Both calls come from the
+ * broker's thread, which alone uses the connection.
+ */
+void conn_lib_request(struct thread *t, struct conn *c, int16_t api, uint64_t now_ns)
 {
-	if (!c->sealed_waiting++)
-		c->sealed_since = now_ns;
+	struct inflight *f = &c->queue[c->tail % NR_INFLIGHT];
+
 	t->sealed = c;
+	t->sealed_id = c->id;
+	if (c->tail - c->head >= NR_INFLIGHT)
+		return;			/* what is overdue then is another's */
+	f->sent_ns = now_ns;
+	f->api = api;
+	f->batches = 0;
+	__atomic_store_n(&c->tail, c->tail + 1, __ATOMIC_RELEASE);
 }
 
-void conn_lib_response(struct thread *t, uint64_t now_ns)
+/* It does not say which: the oldest of its kind. */
+void conn_lib_response(struct thread *t, int16_t api)
 {
 	struct conn *c = t->sealed;
+	uint32_t i;
 
-	if (!c || c->closed || !c->sealed_waiting)
+	if (!c || c->closed || c->id != t->sealed_id)
 		return;
-	c->sealed_since = --c->sealed_waiting ? now_ns : 0;
+	for (i = c->head; i != c->tail && c->queue[i % NR_INFLIGHT].api != api; i++)
+		;
+	if (i != c->tail)
+		c->queue[i % NR_INFLIGHT].api = NONE_WAITS;
+	for (i = c->head; i != c->tail && c->queue[i % NR_INFLIGHT].api == NONE_WAITS; i++)
+		;
+	__atomic_store_n(&c->head, i, __ATOMIC_RELEASE);
 }
 
 uint64_t conn_waiting_since(const struct conn *c)
@@ -543,11 +542,10 @@ uint64_t conn_waiting_since(const struct conn *c)
 
 	if (!c->id || !conn_usable(c))
 		return 0;
-	if (!conn_parsed(c))
-		return c->sealed_since;
 	if (head != __atomic_load_n(&c->tail, __ATOMIC_ACQUIRE))
 		return c->queue[head % NR_INFLIGHT].sent_ns;
-	return c->out.p.in_frame ? c->out.rq.begin_ns : 0;	/* its bytes find no room */
+	/* Its bytes find no room. */
+	return conn_parsed(c) && c->out.p.in_frame ? c->out.rq.begin_ns : 0;
 }
 
 bool conn_sample_due(struct conn *c, uint64_t now_ns)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * names.c - topics of this process: a table that only grows, filled without locks.
- * A topic that is seen by name and by id has two entries; the reader ties them.
+ * A topic that is seen by name and by id has two entries; the reader ties them by the
+ * name that a Metadata response gives the second.
  */
 #include <string.h>
 #include <sys/mman.h>
@@ -49,13 +50,17 @@ static struct topic *new_topic(void)
 	return &memory[n];
 }
 
+/* An id is enough; the name comes later. */
 static bool same(const struct topic *t, const struct topic *key)
 {
-	return t->len == key->len && t->uuid_hi == key->uuid_hi && t->uuid_lo == key->uuid_lo &&
-	       !memcmp(t->name, key->name, t->len);
+	if (t->uuid_hi != key->uuid_hi || t->uuid_lo != key->uuid_lo)
+		return false;
+	return key->uuid_hi || key->uuid_lo ||
+	       (t->len == key->len && !memcmp(t->name, key->name, t->len));
 }
 
-static const struct topic *lookup(const struct topic *key, uint64_t hash)
+/* at_most: of the table may be used when it has to be added. */
+static struct topic *lookup(const struct topic *key, uint64_t hash, uint32_t at_most)
 {
 	struct topic *mine = NULL;
 
@@ -67,7 +72,7 @@ static const struct topic *lookup(const struct topic *key, uint64_t hash)
 			if (!mine) {
 				uint32_t id;
 
-				mine = new_topic();
+				mine = __atomic_load_n(&used, __ATOMIC_RELAXED) < at_most ? new_topic() : NULL;
 				if (!mine)
 					return NULL;
 				id = mine->id;
@@ -94,7 +99,7 @@ const struct topic *topic_by_name(const char *name, size_t len)
 	memset(&key, 0, sizeof(key));
 	key.len = (uint16_t)len;
 	memcpy(key.name, name, len);
-	return lookup(&key, hash_of(name, len));
+	return lookup(&key, hash_of(name, len), SLOTS);
 }
 
 const struct topic *topic_by_uuid(const uint8_t uuid[16])
@@ -104,5 +109,31 @@ const struct topic *topic_by_uuid(const uint8_t uuid[16])
 	memset(&key, 0, sizeof(key));
 	key.uuid_hi = kafka_be64(uuid);
 	key.uuid_lo = kafka_be64(uuid + 8);
-	return lookup(&key, hash_of(uuid, 16));
+	return lookup(&key, hash_of(uuid, 16), SLOTS);
+}
+
+/*
+ * Metadata may list every topic of a cluster, and few of them are produced to: these
+ * names never take more than half of the table.
+ */
+const struct topic *topic_learn(const uint8_t uuid[16], const char *name, size_t len, bool *late)
+{
+	struct topic key, *t;
+
+	*late = false;
+	if (!len || len > KAFKA_TOPIC_MAX)
+		return NULL;
+	memset(&key, 0, sizeof(key));
+	key.uuid_hi = kafka_be64(uuid);
+	key.uuid_lo = kafka_be64(uuid + 8);
+	key.len = (uint16_t)len;
+	memcpy(key.name, name, len);
+	t = lookup(&key, hash_of(uuid, 16), SLOTS / 2);
+	/* An id has one name for ever; whoever comes first writes it. */
+	if (t && !topic_len(t) && !__atomic_exchange_n(&t->naming, 1, __ATOMIC_ACQUIRE)) {
+		memcpy(t->name, name, len);
+		__atomic_store_n(&t->len, (uint16_t)len, __ATOMIC_RELEASE);
+		*late = true;
+	}
+	return t;
 }

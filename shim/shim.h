@@ -83,11 +83,24 @@ bool live_borrowed(void);
 
 /* ---- names.c ------------------------------------------------------------- */
 
-struct topic { uint64_t uuid_hi, uuid_lo; uint32_t id; uint16_t len; char name[KAFKA_TOPIC_MAX + 1]; };
+struct topic {
+	uint64_t uuid_hi, uuid_lo;	/* 0 0: known by its name alone */
+	uint32_t id;
+	uint16_t len;			/* 0: known by its uuid alone, so far */
+	uint8_t	 naming;
+	char	 name[KAFKA_TOPIC_MAX + 1];
+};
+
+static inline uint16_t topic_len(const struct topic *t)
+{
+	return __atomic_load_n(&t->len, __ATOMIC_ACQUIRE);
+}
 
 /* Never freed; NULL when the table is full.  Any thread. */
 const struct topic *topic_by_name(const char *name, size_t len);
 const struct topic *topic_by_uuid(const uint8_t uuid[16]);
+/* That id has that name; late: it was known without one. */
+const struct topic *topic_learn(const uint8_t uuid[16], const char *name, size_t len, bool *late);
 
 /* ---- thread.c ------------------------------------------------------------ */
 
@@ -114,7 +127,9 @@ struct thread {
 	uint32_t acked;			/* on_acknowledgement calls on this thread */
 	bool	 in_produce_batch;
 
-	struct conn *sealed;		/* of the last request on a connection we cannot read */
+	struct conn *sealed;		/* of the last request on a connection we cannot read, */
+	uint32_t sealed_id;		/* as long as it is that one */
+	bool	 lib_alone;		/* the library's word is all there is of this thread's requests */
 
 	struct fold calls;
 	const void *calls_rkt;
@@ -148,6 +163,7 @@ static inline void emit_done(struct thread *t, enum at_ring ring)
 {
 	at_writer_commit(&t->pen, ring);
 }
+void emit_topic(struct thread *t, const struct topic *topic);	/* its name, learnt late */
 void emit_note(struct thread *t, enum at_note what, uint32_t count, const char *text);
 
 /* ---- conn.c -------------------------------------------------------------- */
@@ -170,8 +186,8 @@ void conn_identify(struct thread *t, struct conn *c, uint32_t inst, int32_t brok
 uint32_t conn_id(const struct conn *c);
 bool conn_parsed(const struct conn *c);
 /* librdkafka sent a request on a connection whose bytes cannot be read, or got an answer. */
-void conn_lib_request(struct thread *t, struct conn *c, uint64_t now_ns);
-void conn_lib_response(struct thread *t, uint64_t now_ns);
+void conn_lib_request(struct thread *t, struct conn *c, int16_t api, uint64_t now_ns);
+void conn_lib_response(struct thread *t, int16_t api);
 /* The oldest request that is unanswered was sent then; 0: nothing is awaited. */
 uint64_t conn_waiting_since(const struct conn *c);
 bool conn_sample_due(struct conn *c, uint64_t now_ns);	/* and notes that it was taken */
@@ -179,6 +195,7 @@ bool conn_sample_due(struct conn *c, uint64_t now_ns);	/* and notes that it was 
 /* ---- tcp.c --------------------------------------------------------------- */
 
 void tcp_look(int fd, struct conn *c);
+void tcp_ends(int fd, struct ev_conn *ev);	/* its two addresses */
 
 /* ---- sock.c -------------------------------------------------------------- */
 

@@ -2,18 +2,20 @@
 /*
  * tcp.c - what TCP knows of a connection whose request is overdue: acknowledged by
  * the peer's kernel and unanswered, or not even acknowledged.  Asked inside the
- * app's own poll(), where librdkafka's broker thread waits, once a second at most.
+ * app's own poll(), where librdkafka's broker thread waits, once a second at most.  And its
+ * two addresses.
  */
 #include <errno.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "shim.h"
 
-#define OVERDUE_NS 1000000000u
+#define OVERDUE_NS 300000000u	/* by then what was lost was sent again: TCP waits 200 ms at least */
 
 static void sample(int fd, uint32_t conn, uint64_t overdue, uint64_t now)
 {
@@ -43,6 +45,39 @@ static void sample(int fd, uint32_t conn, uint64_t overdue, uint64_t now)
 		emit_done(t, AT_LAST);
 	}
 	thread_leave(t);
+}
+
+static void address(const struct sockaddr_storage *sa, uint64_t *hi, uint64_t *lo, uint32_t *port)
+{
+	uint8_t bytes[16] = { [10] = 0xff, [11] = 0xff };	/* IPv4 mapped */
+
+	if (sa->ss_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const void *)sa;
+
+		memcpy(bytes, &in6->sin6_addr, 16);
+		*port = ntohs(in6->sin6_port);
+	} else if (sa->ss_family == AF_INET) {
+		const struct sockaddr_in *in4 = (const void *)sa;
+
+		memcpy(bytes + 12, &in4->sin_addr, 4);
+		*port = ntohs(in4->sin_port);
+	} else {
+		return;
+	}
+	*hi = kafka_be64(bytes);
+	*lo = kafka_be64(bytes + 8);
+}
+
+void tcp_ends(int fd, struct ev_conn *ev)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+
+	if (!getpeername(fd, (struct sockaddr *)&sa, &len))
+		address(&sa, &ev->peer_hi, &ev->peer_lo, &ev->peer_port);
+	len = sizeof(sa);
+	if (!getsockname(fd, (struct sockaddr *)&sa, &len))
+		address(&sa, &ev->local_hi, &ev->local_lo, &ev->local_port);
 }
 
 void tcp_look(int fd, struct conn *c)

@@ -150,10 +150,10 @@ static bool is_named(struct thread *t, enum at_ring ring, uint32_t id)
 }
 
 static void restate(struct thread *t, struct at_writer *w, enum at_ring ring, uint64_t ns,
-		    const struct topic *topic)
+		    const struct topic *topic, uint16_t len)
 {
 	struct ev_topic *ev = at_writer_begin(w, &t->pen, ring, AT_EV_TOPIC, ns, sizeof(*ev),
-					      topic->name, topic->len);
+					      topic->name, len);
 
 	if (!ev)
 		return;
@@ -173,16 +173,27 @@ void *emit(struct thread *t, enum at_ring ring, enum at_type type, uint64_t ns, 
 	if (!w)
 		return NULL;
 	if (topic) {
+		uint16_t len = topic_len(topic);
+
 		if (!at_writer_room(w, &t->pen, ring, ns,
-				    bytes + AT_ROOM(sizeof(struct ev_topic), topic->len))) {
+				    bytes + AT_ROOM(sizeof(struct ev_topic), len))) {
 			__atomic_fetch_add(&w->account->lost[type], 1, __ATOMIC_RELAXED);
 			return NULL;
 		}
 		if (!is_named(t, ring, topic->id))
-			restate(t, w, ring, ns, topic);
+			restate(t, w, ring, ns, topic, len);
 	}
 	at_writer_tick(w, ns);
 	return at_writer_begin(w, &t->pen, ring, type, ns, fields, tail, tail_len);
+}
+
+/* Events that were written before tell its id alone; the reader ties them. */
+void emit_topic(struct thread *t, const struct topic *topic)
+{
+	struct at_writer *w = live_writer();
+
+	if (w)
+		restate(t, w, AT_LAST, at_now(), topic, topic_len(topic));
 }
 
 void emit_note(struct thread *t, enum at_note what, uint32_t count, const char *text)

@@ -99,6 +99,9 @@ struct wire_response_ops {
 	void (*reply)(void *ctx, const struct wire_response *rs, const struct wire_name *topic,
 		      const struct wire_reply *r);
 	void (*response)(void *ctx, const struct wire_response *rs);
+	/* A Metadata response names a topic and the 16 bytes of its id. */
+	void (*topic)(void *ctx, const struct wire_response *rs, const struct wire_name *topic,
+		      const uint8_t *id);
 };
 
 struct wire_responses {
@@ -106,7 +109,7 @@ struct wire_responses {
 	struct wire_response rs;
 	struct wire_name topic;
 	struct wire_reply reply;
-	uint32_t topics, partitions, errors;
+	uint32_t topics, partitions, errors;	/* still to come; topics: of Metadata's brokers, too */
 	uint16_t replies;
 };
 
@@ -122,7 +125,10 @@ void wire_feed_responses(struct wire_responses *w, const void *bytes, size_t len
 /* ---- shared by the two parsers ------------------------------------------- */
 
 /* States that both have; each adds its own from WIRE_OWN on. */
-enum wire_state { WIRE_FRAME, WIRE_TAG_COUNT, WIRE_TAG_ID, WIRE_TAG_SIZE, WIRE_END, WIRE_OWN };
+enum wire_state {
+	WIRE_FRAME, WIRE_TAG_COUNT, WIRE_TAG_ID, WIRE_TAG_SIZE, WIRE_END, WIRE_OWN,
+	WIRE_METADATA = 64,		/* and above: those of wire_metadata.c */
+};
 
 void wire_need(struct wire_pull *p, uint8_t state, unsigned bytes);
 void wire_uvarint(struct wire_pull *p, uint8_t state);
@@ -152,5 +158,11 @@ void wire_next_frame(struct wire_pull *p);
  * end (false).  A field that would reach beyond its frame stops the parser.
  */
 bool wire_pull(struct wire_pull *p, const uint8_t **bytes, size_t *len, uint64_t now_ns);
+
+/* ---- wire_metadata.c: behind the header, all of it flexible ----------------- */
+
+void wire_metadata_begin(struct wire_responses *w);
+void wire_metadata_step(struct wire_responses *w, const struct wire_response_ops *ops, void *ctx);
+void wire_metadata_tags_done(struct wire_responses *w);
 
 #endif

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * wire_response.c - responses as they come: of Produce (versions 3 to 13) each
- * partition's error and base offset and the throttle time; of others the error
- * where it stands at a fixed place.
+ * partition's error and base offset and the throttle time; of Metadata what
+ * wire_metadata.c reads; of others the error where it stands at a fixed place.
  */
 #include <string.h>
 
@@ -38,6 +38,12 @@ static const struct early *early_of(const struct wire_response *rs)
 		if (early[i].api == rs->api && rs->version >= early[i].min_version)
 			return &early[i];
 	return NULL;
+}
+
+static bool is_metadata(const struct wire_response *rs)
+{
+	return rs->api == KAFKA_METADATA && rs->version >= KAFKA_METADATA_MIN &&
+	       rs->version <= KAFKA_METADATA_MAX;
 }
 
 static void next_topic(struct wire_responses *w)
@@ -82,6 +88,10 @@ static void body(struct wire_responses *w)
 		wire_length(&w->p, TOPIC_COUNT, 4);
 		return;
 	}
+	if (is_metadata(&w->rs)) {
+		wire_metadata_begin(w);
+		return;
+	}
 	e = early_of(&w->rs);
 	if (!e)
 		wire_rest_of_frame(&w->p);
@@ -104,6 +114,10 @@ static void next_error(struct wire_responses *w)
 
 static void tags_done(struct wire_responses *w)
 {
+	if (w->p.after_tags >= WIRE_METADATA) {
+		wire_metadata_tags_done(w);
+		return;
+	}
 	switch (w->p.after_tags) {
 	case PARTITION: next_partition(w); break;
 	case TOPIC_COUNT: next_topic(w); break;
@@ -147,7 +161,7 @@ static void corr(struct wire_responses *w, const struct wire_response_ops *ops, 
 		w->p.flexible = rs->version >= KAFKA_PRODUCE_FLEXIBLE;
 	} else {
 		e = early_of(rs);
-		w->p.flexible = e && rs->version >= e->flexible;
+		w->p.flexible = is_metadata(rs) || (e && rs->version >= e->flexible);
 	}
 	if (w->p.flexible)
 		wire_tags(&w->p, HEAD_TAGS);
@@ -188,6 +202,10 @@ static void step(struct wire_responses *w, const struct wire_response_ops *ops, 
 	struct wire_pull *p = &w->p;
 	int64_t n;
 
+	if (p->state >= WIRE_METADATA) {
+		wire_metadata_step(w, ops, ctx);
+		return;
+	}
 	switch (p->state) {
 	case WIRE_FRAME: frame(w); break;
 	case CORR: corr(w, ops, ctx); break;

@@ -25,6 +25,8 @@ enum kafka_api {
 #define KAFKA_PRODUCE_TOPIC_ID	13	/* first that names topics by UUID */
 #define KAFKA_PRODUCE_MIN	3	/* first that carries magic 2 */
 #define KAFKA_PRODUCE_MAX	13
+#define KAFKA_METADATA_MIN	10	/* Metadata responses that carry topic ids */
+#define KAFKA_METADATA_MAX	13
 #define KAFKA_TOPIC_MAX		249	/* bytes */
 #define KAFKA_FRAME_MAX		(1u << 30)	/* librdkafka's own ceiling for message.max.bytes */
 

@@ -115,9 +115,21 @@ static void on_response(void *ctx, const struct wire_response *rs)
 	ADD(h, rs->throttle_ms);
 }
 
+static void on_topic(void *ctx, const struct wire_response *rs, const struct wire_name *topic,
+		     const uint8_t *id)
+{
+	struct heard *h = ctx;
+
+	CHECK(rs->matched && rs->api == KAFKA_METADATA && !topic->is_id);
+	h->calls++;
+	ADD(h, rs->corr);
+	add_name(h, topic);
+	add(h, id, 16);
+}
+
 static const struct wire_request_ops request_ops = { .batch = on_batch, .request = on_request };
 static const struct wire_response_ops response_ops = {
-	.match = on_match, .reply = on_reply, .response = on_response,
+	.match = on_match, .reply = on_reply, .response = on_response, .topic = on_topic,
 };
 
 /* A piece in memory of exactly its size, so that a read beyond it is seen. */

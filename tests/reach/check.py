@@ -119,8 +119,8 @@ def ndjson(path):
 def main():
     how, timeline, dump, said, log_dir, topic, count = sys.argv[1:]
     rows = ndjson(timeline)
-    # By its id, in braces, where the client names topics by id and nothing tells its name.
-    if {row["topic"] for row in rows} != {topic} and not all(row["topic"].startswith("{") for row in rows):
+    # By its name, also where the client's requests name topics by id.
+    if {row["topic"] for row in rows} != {topic}:
         sys.exit(f"topics: {sorted({row['topic'] for row in rows})}")
     if said == "-":
         said = None

@@ -268,4 +268,99 @@ static inline void made_response(struct bytes *b, const struct made_response *rs
 	frame_end(b, at);
 }
 
+/* ---- Metadata responses, versions 10 to 13 --------------------------------- */
+
+struct made_metadata {
+	int16_t	 version;
+	uint32_t corr;
+	const char *topic, *rack;
+	unsigned topics, partitions, brokers, replicas;
+	int32_t	 throttle_ms;
+	bool	 no_name, no_id;	/* of the first topic */
+	bool	 too_long;		/* the first topic's name */
+	unsigned tags;
+};
+
+/* False: that topic's name is not one that can be kept. */
+static inline bool made_metadata_name(const struct made_metadata *md, unsigned n,
+				      char out[KAFKA_TOPIC_MAX + 8])
+{
+	struct made_request names = { .topic = md->topic };
+
+	made_topic(&names, n, out);
+	return n || !(md->no_name || md->too_long);
+}
+
+static inline void made_metadata_id(const struct made_metadata *md, unsigned n, uint8_t out[16])
+{
+	memset(out, 0, 16);
+	if (n || !md->no_id)
+		memcpy(out, (uint8_t[16]){ 0xab, (uint8_t)n, [15] = 1 }, 16);
+}
+
+static inline void put_ints(struct bytes *b, unsigned n)
+{
+	put_uvarint(b, n + 1);
+	while (n--)
+		put_be(b, n, 4);
+}
+
+static inline void put_metadata_topic(struct bytes *b, const struct made_metadata *md, unsigned n)
+{
+	char topic[KAFKA_TOPIC_MAX + 8], nonsense[401];
+	uint8_t id[16];
+
+	memset(nonsense, 'x', sizeof(nonsense) - 1);
+	nonsense[sizeof(nonsense) - 1] = 0;
+	put_be(b, 0, 2);
+	if (made_metadata_name(md, n, topic))
+		put_text(b, true, topic);
+	else
+		put_text(b, true, md->too_long ? nonsense : NULL);
+	made_metadata_id(md, n, id);
+	put(b, id, 16);
+	put_be(b, 0, 1);			/* internal */
+	put_size(b, true, md->partitions, 4);
+	for (unsigned p = 0; p < md->partitions; p++) {
+		put_be(b, 0, 2);
+		put_be(b, p, 4);
+		put_be(b, 1, 4);		/* leader */
+		put_be(b, 5, 4);		/* its epoch */
+		put_ints(b, md->replicas);
+		put_ints(b, md->replicas);
+		put_ints(b, 0);
+		put_tags(b, true, md->tags);
+	}
+	put_be(b, 0x80000000, 4);		/* operations */
+	put_tags(b, true, md->tags);
+}
+
+static inline void made_metadata(struct bytes *b, const struct made_metadata *md)
+{
+	size_t at = frame_begin(b);
+
+	put_be(b, md->corr, 4);
+	put_tags(b, true, md->tags);
+	put_be(b, (uint32_t)md->throttle_ms, 4);
+	put_size(b, true, md->brokers, 4);
+	for (unsigned i = 0; i < md->brokers; i++) {
+		put_be(b, i + 1, 4);
+		put_text(b, true, "broker.example");
+		put_be(b, 9092, 4);
+		put_text(b, true, md->rack);
+		put_tags(b, true, md->tags);
+	}
+	put_text(b, true, "cluster");
+	put_be(b, 1, 4);
+	put_size(b, true, md->topics, 4);
+	for (unsigned t = 0; t < md->topics; t++)
+		put_metadata_topic(b, md, t);
+	if (md->version == 10)
+		put_be(b, 0x80000000, 4);
+	if (md->version >= 13)
+		put_be(b, 0, 2);
+	put_tags(b, true, md->tags);
+	frame_end(b, at);
+}
+
 #endif
