@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * phases_attempt.c - one attempt: from the socket to the answer, by the probe's evidence
+ * where there is some, else by what the client's own TCP says.
+ */
+#include "phases_int.h"
+
+/* What TCP said while it waited: the client alone cannot tell more. */
+void hear_tcp(struct tl_phase *p, const struct conn *conn)
+{
+	if (p && conn && p->cause == TL_CAUSE_UNKNOWN)
+		p->cause = conn_says(conn, p->begin_ns, p->begin_ns + p->ns);
+}
+
+/* Not read although nothing was ahead of it: on the broker's host, or not even there? */
+static enum tl_phase_name unread(const struct tl_attempt *a, const struct link_state *st)
+{
+	if (a->arrived_ns || !a->read_ns || (st->req && conn_local(st->req->conn)))
+		return TL_PHASE_BROKER_SIDE;
+	return TL_PHASE_UNKNOWN;
+}
+
+/* From the client's socket until the broker read it, or `to` when it never did. */
+static void until_read(struct cut *c, const struct tl_attempt *a, const struct link_state *st, int64_t to)
+{
+	const struct bconn *bc = st->breq ? st->breq->bconn : st->req ? st->req->conn->bconn : NULL;
+	enum tl_known known = a->read_ns ? a->broker_known : TL_KNOWN_EXACT;
+	int64_t shift = st->breq && a->read_ns ? st->breq->read_ns - a->read_ns : 0;
+	struct tl_phase *p;
+	struct held h;
+
+	if (to > c->limit)
+		to = c->limit;
+	if (!bc) {
+		p = go(c, TL_PHASE_BROKER_SIDE, to, known, a->bound_ns);
+		hear_tcp(p, st->req ? st->req->conn : NULL);
+		return;
+	}
+	if (a->arrived_ns)
+		go(c, TL_PHASE_NETWORK, a->arrived_ns, a->broker_known, a->bound_ns);
+	if (to <= c->at)
+		return;
+	h = held_of(c->j, bc, c->at, to, st->breq, shift);
+	if (!h.total && !h.quota) {
+		bool quick = !a->arrived_ns && a->read_ns && to - c->at < PHASE_SLACK;
+
+		go(c, quick ? TL_PHASE_NETWORK : unread(a, st), to, known, a->bound_ns);
+		return;
+	}
+	if (!a->arrived_ns && h.first > c->at + PHASE_SLACK)
+		go(c, unread(a, st), h.first, TL_KNOWN_INFERRED, a->bound_ns);
+	if (a->read_ns && to - h.last > MUTE_SLACK && !h.quota) {
+		inherit(go(c, TL_PHASE_BEHIND, h.last, weaker(known, a->arrived_ns ? TL_KNOWN_EXACT
+			: TL_KNOWN_INFERRED), a->bound_ns), &h);
+		go(c, TL_PHASE_BROKER_SIDE, to, known, a->bound_ns);
+		return;
+	}
+	if (!a->arrived_ns)
+		c->known = weaker(c->known, TL_KNOWN_INFERRED);
+	inherit(go(c, TL_PHASE_BEHIND, to, known, a->bound_ns), &h);
+}
+
+/*
+ * What the syncs waited for, of the phase that they make up: what lies between them is
+ * unexplained; of a phase cut short each part is cut alike.
+ */
+static void set_parts(struct cut *c, struct tl_phase *p, const struct tl_parts *of)
+{
+	struct tl_parts *parts;
+	int64_t sum = 0;
+
+	if (!p)
+		return;
+	parts = &c->j->phase_parts[p - c->b->phases];
+	*parts = *of;
+	if (parts->ns > p->ns)
+		for (int i = 0; i < TL_NR_PARTS; i++)
+			parts->part[i] = (int64_t)((double)parts->part[i] * (double)p->ns / (double)parts->ns);
+	for (int i = 0; i < TL_NR_PARTS; i++)
+		sum += parts->part[i];
+	for (int i = 0; i < TL_NR_PARTS && sum > p->ns; i++) {	/* rounding */
+		int64_t over = sum - p->ns < parts->part[i] ? sum - p->ns : parts->part[i];
+
+		parts->part[i] -= over;
+		sum -= over;
+	}
+	parts->part[TL_PART_UNEXPLAINED] += p->ns - sum;
+	parts->ns = p->ns;
+	p->parts = parts;
+	p->culprit = parts_culprit(c->j, of);
+}
+
+/*
+ * The broker had it and did nothing with it that was seen, before its append or after:
+ * both take the log's lock (UnifiedLog.append, maybeIncrementHighWatermark), which
+ * another's append and sync of the same log may have held.
+ */
+static void until_lock(struct cut *c, const struct link_state *st, const struct tl_attempt *a,
+		       enum tl_phase_name name, int64_t to, bool handed_over, enum tl_known known,
+		       int64_t bound)
+{
+	const char *culprit = NULL;
+	int64_t shift = st->breq->read_ns - a->read_ns;	/* onto the broker's own clock */
+	int64_t end = to < c->limit ? to : c->limit, from = c->at;
+	int64_t held = plog_held(c->j, c->jb, st->breq->bconn->trail, from + shift, to + shift,
+				 handed_over, &culprit);
+	struct tl_phase *p;
+
+	/* Cut short by an expiry the question is still who held it until then. */
+	p = go(c, name, end, known, bound);
+	if (!p || 2 * held < to - from)
+		return;
+	p->known = weaker(p->known, TL_KNOWN_INFERRED);
+	p->cause = TL_CAUSE_LEADER_FSYNC;
+	p->culprit = culprit;
+}
+
+/* Written by the broker, and not yet read: by the network, or by a client that did not look? */
+static void until_response(struct cut *c, const struct link_state *st, int64_t to)
+{
+	const struct conn *conn = st->req ? st->req->conn : NULL;
+	int64_t end = to < c->limit ? to : c->limit;
+	struct tl_phase *p = go_exact(c, TL_PHASE_RESPONSE, to);
+
+	if (p && conn && !conn_local(conn) && conn_read_on(conn, p->begin_ns, end))
+		p->cause = TL_CAUSE_NETWORK;
+}
+
+void phases_attempt(struct cut *c, uint32_t i, int64_t limit)
+{
+	struct tl_attempt *a = &c->b->attempts[i];
+	const struct link_state *st = &c->jb->state[i];
+	int64_t keep = c->limit, bound = a->bound_ns;
+	enum tl_known known = a->broker_known;
+	struct tl_phase *p;
+
+	c->attempt = a->n;
+	if (limit < c->limit)
+		c->limit = limit;
+	p = go_exact(c, TL_PHASE_SOCKET, a->write_end_ns);
+	if (p && p->ns > PHASE_SLACK)
+		inherit_from_peer(c->j, p, c->jb->peer);
+	hear_tcp(p, st->req ? st->req->conn : NULL);
+	if (a->read_ns)
+		until_read(c, a, st, a->read_ns);
+	else if (a->append_begin_ns || !a->response_read_ns)
+		until_read(c, a, st, a->append_begin_ns ? a->append_begin_ns : c->limit);
+	if (a->append_begin_ns) {
+		if (a->read_ns && c->at < c->limit && a->append_begin_ns > c->at)
+			until_lock(c, st, a, TL_PHASE_QUEUE, a->append_begin_ns, true, known, bound);
+		else
+			go(c, a->read_ns ? TL_PHASE_QUEUE : TL_PHASE_BROKER_SIDE, a->append_begin_ns, known, bound);
+		/* What the broker does between the write and its sync is part of appending. */
+		go(c, TL_PHASE_APPEND, a->sync_begin_ns ? a->sync_begin_ns : a->append_end_ns, known, bound);
+		p = go(c, TL_PHASE_FSYNC, a->sync_end_ns, known, bound);
+		set_parts(c, p, &a->sync);
+		p = go(c, TL_PHASE_INDEX, a->index_end_ns, known, bound);
+		set_parts(c, p, &a->index);
+		/* Followers that were seen to append only after the leader held it up. */
+		for (uint32_t k = 0; k < c->b->nr_replicas; k++)
+			if (c->b->replicas[k].append_ns > c->at)
+				go(c, TL_PHASE_REPLICATION, c->b->replicas[k].append_ns, known, bound);
+	} else if (a->read_ns && !a->answered && st->breq && !st->breq->answered_ns) {
+		until_lock(c, st, a, TL_PHASE_QUEUE, c->limit, false, TL_KNOWN_EXACT, 0);
+	}
+	if (a->response_written_ns) {
+		if (a->append_begin_ns && a->read_ns && st->breq && a->response_written_ns > c->at)
+			until_lock(c, st, a, TL_PHASE_BROKER_SIDE, a->response_written_ns, true, known, bound);
+		else
+			go(c, TL_PHASE_BROKER_SIDE, a->response_written_ns, known, bound);
+		until_response(c, st, a->response_read_ns ? a->response_read_ns : c->limit);
+	} else {
+		p = go_exact(c, TL_PHASE_BROKER_SIDE, a->response_read_ns ? a->response_read_ns : c->limit);
+		if (!a->read_ns && !a->append_begin_ns)
+			hear_tcp(p, st->req ? st->req->conn : NULL);
+	}
+	c->limit = keep;
+}

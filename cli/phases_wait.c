@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * phases_wait.c - before and between attempts: why a batch was not being sent, as far as
+ * the history of its broker, as that instance saw it, tells.
+ */
+#include "phases_int.h"
+
+struct slice { enum tl_phase_name name; enum tl_cause cause; const struct conn *conn; int64_t since, until; bool found; };
+
+static void slice_look(const struct spans *s, enum tl_phase_name name, int64_t at,
+		       struct slice *best)
+{
+	uint32_t n = s->nr < JOIN_SPANS ? s->nr : JOIN_SPANS;
+
+	if (s->open_since) {
+		if (s->open_since <= at && !best->found) {
+			best->found = true;
+			best->name = name;
+			best->cause = s->open_cause;
+			best->conn = s->open_conn;
+			best->since = s->open_conn_since;
+		} else if (s->open_since > at && s->open_since < best->until) {
+			best->until = s->open_since;
+		}
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		int64_t begin = s->iv[i].begin, end = s->iv[i].end;
+
+		if (begin <= at && at < end) {
+			if (!best->found) {
+				best->found = true;
+				best->name = name;
+				best->cause = s->iv[i].cause;
+				best->conn = s->iv[i].conn;
+				best->since = s->iv[i].since;
+			}
+			if (end < best->until)
+				best->until = end;
+		} else if (begin > at && begin < best->until) {
+			best->until = begin;
+		}
+	}
+}
+
+/* Why it was not being sent until `to`, as far as the connection's history tells. */
+static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl_phase_name other)
+{
+	if (to > c->limit)
+		to = c->limit;
+	while (c->at < to) {
+		struct slice s = { .name = other, .until = to };
+		int64_t at = c->at;
+		struct tl_phase *p;
+
+		if (peer) {
+			slice_look(&peer->down, TL_PHASE_BROKER_DOWN, c->at, &s);
+			slice_look(&peer->shaking, TL_PHASE_BROKER_DOWN, c->at, &s);
+			if (c->jb->inst)
+				slice_look(&c->jb->inst->no_id, TL_PHASE_BROKER_DOWN, c->at, &s);
+			if (c->jb->inst)
+				slice_look(&c->jb->inst->prelude, TL_PHASE_BROKER_DOWN, c->at, &s);
+			slice_look(&peer->full, TL_PHASE_WINDOW, c->at, &s);
+			slice_look(&peer->busy, TL_PHASE_BACKPRESSURE, c->at, &s);
+		} else if (c->jb->inst) {
+			slice_look(&c->jb->inst->no_broker, TL_PHASE_BROKER_DOWN, c->at, &s);
+			slice_look(&c->jb->inst->prelude, TL_PHASE_BROKER_DOWN, c->at, &s);
+		}
+		/* A moment between two reasons belongs to the one before. */
+		if (!s.found && s.until - c->at < PHASE_SLACK && c->b->nr_phases &&
+		    c->b->phases[c->b->nr_phases - 1].attempt == c->attempt)
+			s.name = c->b->phases[c->b->nr_phases - 1].name;
+		p = go(c, s.name, s.until, s.name == TL_PHASE_UNKNOWN ? TL_KNOWN_EXACT
+								      : TL_KNOWN_INFERRED, 0);
+		if (!p || !s.found || s.name != TL_PHASE_BROKER_DOWN)
+			continue;
+		/* Merged with a slice before it: the longer one says why. */
+		if (p->cause == TL_CAUSE_UNKNOWN || 2 * (c->at - at) > p->ns) {
+			p->cause = s.cause;
+			p->culprit = s.cause == TL_CAUSE_COLD_START ? cold_text(c->j, c->jb->inst) : NULL;
+			if (s.conn)
+				inherit_from_conn(c->j, p, s.conn, s.since, s.conn->end_ns);
+		}
+	}
+	for (uint32_t i = 0; peer && i < c->b->nr_phases; i++) {
+		struct tl_phase *p = &c->b->phases[i];
+
+		if (p->cause == TL_CAUSE_UNKNOWN &&
+		    (p->name == TL_PHASE_WINDOW || p->name == TL_PHASE_BACKPRESSURE))
+			inherit_from_peer(c->j, p, peer);
+		if (p->name == TL_PHASE_BACKPRESSURE)
+			hear_tcp(p, peer->last);
+	}
+}
+
+void before_send(struct cut *c, int64_t until)
+{
+	const struct tl_batch *b = c->b;
+	const struct tl_producer *p = &b->producer;
+	enum tl_known known = b->created_inferred ? TL_KNOWN_INFERRED : TL_KNOWN_EXACT;
+	int64_t lingered = until;
+
+	if (p->linger_us || p->instance)
+		lingered = b->created_first_ns + (int64_t)p->linger_us * 1000;
+	else if (b->created_last_ns)
+		lingered = b->created_last_ns;
+	/* Full before its time: it could have gone when the last message came. */
+	if (p->batch_messages && b->count >= p->batch_messages && b->created_last_ns &&
+	    b->created_last_ns < lingered)
+		lingered = b->created_last_ns;
+	if (lingered < c->at)
+		lingered = c->at;
+	if (until - lingered < WAKE_SLACK)
+		lingered = until;
+	go(c, TL_PHASE_LINGER, lingered, lingered == until ? TL_KNOWN_EXACT : known, 0);
+	wait_for(c, c->jb->peer, until, TL_PHASE_UNKNOWN);
+}
+
+static enum tl_cause cause_of_error(int16_t code)
+{
+	switch (code) {
+	case 0:  return TL_CAUSE_UNKNOWN;
+	case 3: case 5: case 6: case 9: case 74: case 100:
+		return TL_CAUSE_NO_LEADER;
+	case 45: case 47: case 59:
+		return TL_CAUSE_IDEMPOTENCE;
+	default: return TL_CAUSE_BROKER_ERROR;
+	}
+}
+
+/* It has to be sent again because of what became of `a`. */
+void until_next(struct cut *c, const struct tl_attempt *a, int64_t until)
+{
+	const struct tl_phase *why = NULL;
+	enum tl_cause cause = a->answered ? cause_of_error(a->error_code) : TL_CAUSE_UNKNOWN;
+	struct tl_batch *b = c->b;
+	uint32_t n = b->nr_phases;
+
+	/* Not answered: what held that attempt longest. */
+	for (uint32_t i = 0; i < n && !a->answered; i++)
+		if (b->phases[i].begin_ns >= a->write_begin_ns && (!why || b->phases[i].ns > why->ns))
+			why = &b->phases[i];
+	if (why)
+		cause = verdict_phase_cause(b, why);
+	wait_for(c, c->jb->peer, until, TL_PHASE_RETRY);
+	for (; n < b->nr_phases; n++)
+		if (b->phases[n].name == TL_PHASE_RETRY) {
+			b->phases[n].cause = cause;
+			b->phases[n].culprit = why ? why->culprit : NULL;
+		}
+}
+
+/*
+ * The first message went out in other batches before, whose messages were regrouped:
+ * as far as that batch's clients know.  False when it did not.
+ */
+bool carried_before(struct cut *c, const struct jbatch *jb, int64_t until)
+{
+	const struct past *at[16];
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < jb->nr_past && n < 16; i++) {
+		const struct past *p = &jb->past[i];
+		uint32_t k = n;
+
+		if (p->first_ts > jb->b.first_ts_ms || p->max_ts < jb->b.first_ts_ms ||
+		    p->write_begin_ns < c->at || p->write_begin_ns >= until)
+			continue;
+		for (; k && at[k - 1]->write_begin_ns > p->write_begin_ns; k--)
+			at[k] = at[k - 1];
+		at[k] = p;
+		n++;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		int64_t next = i + 1 < n ? at[i + 1]->write_begin_ns : until;
+		int64_t end = at[i]->end_ns && at[i]->end_ns < next ? at[i]->end_ns : next;
+		struct tl_attempt a = { .write_begin_ns = at[i]->write_begin_ns,
+					.answered = at[i]->error_code != 0, .error_code = at[i]->error_code };
+
+		if (!i)
+			before_send(c, a.write_begin_ns);
+		go_exact(c, TL_PHASE_SOCKET, at[i]->write_end_ns < end ? at[i]->write_end_ns : end);
+		inherit_from_conn(c->j, go_exact(c, TL_PHASE_BROKER_SIDE, end),
+				  conn_find(c->j, jb->trail->index, at[i]->conn), at[i]->write_end_ns, end);
+		until_next(c, &a, next);
+	}
+	return n > 0;
+}
