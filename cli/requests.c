@@ -261,7 +261,7 @@ static void response_told(struct requests *rs, const struct event *ev)
 }
 
 /* What the parser could not follow (TLS out of reach): the library's word that it sent. */
-static void lib_request(struct requests *rs, const struct event *ev)
+static void lib_told(struct requests *rs, const struct event *ev)
 {
 	const struct ev_lib_request *e = &ev->lib_request;
 	struct wire *w = wire_get(rs, ev, e->conn);
@@ -292,14 +292,14 @@ static bool of_broker(const struct wire *w, const struct event *ev)
  * The library gave a request up; it does not say which.  It looks at those in flight
  * first, oldest first, then at those that it has yet to write.
  */
-static void lib_response(struct requests *rs, const struct event *ev)
+static void lib_ended(struct requests *rs, const struct event *ev)
 {
 	const struct ev_lib_response *e = &ev->lib_response;
 	bool late = e->err == -185 /* _TIMED_OUT */ || e->err == -166;
 	struct sent *s, *oldest = NULL;
 	struct wire *w, *tmp;
 
-	if (e->size || e->api < 0 || e->api > KAFKA_API_MAX)
+	if ((e->size && e->err) || e->api < 0 || e->api > KAFKA_API_MAX)
 		return;				/* it was answered: the wire tells more */
 	HASH_ITER(hh, rs->wires, w, tmp) {
 		if (!of_broker(w, ev))
@@ -311,6 +311,12 @@ static void lib_response(struct requests *rs, const struct event *ev)
 				break;
 			}
 	}
+	if (oldest && !e->err) {	/* where the wire tells nothing: answered, or none was asked for */
+		oldest->r.answer_size = (uint32_t)e->size;
+		sent_over(rs, oldest, e->size ? REQUEST_ANSWERED : REQUEST_NO_ANSWER, event_axis(ev, ev->ns));
+	}
+	if (!e->err)
+		return;
 	if (oldest) {
 		oldest->r.lib_error = e->err;
 		sent_over(rs, oldest, late ? REQUEST_TIMED_OUT : REQUEST_CLOSED, event_axis(ev, ev->ns));
@@ -351,8 +357,8 @@ void requests_event(struct requests *rs, const struct event *ev)
 	case AT_EV_REQUEST:	 request_told(rs, ev); break;
 	case AT_EV_BATCH:	 batch_told(rs, ev); break;
 	case AT_EV_RESPONSE:	 response_told(rs, ev); break;
-	case AT_EV_LIB_REQUEST:	 lib_request(rs, ev); break;
-	case AT_EV_LIB_RESPONSE: lib_response(rs, ev); break;
+	case AT_EV_LIB_REQUEST:	 lib_told(rs, ev); break;
+	case AT_EV_LIB_RESPONSE: lib_ended(rs, ev); break;
 	default:		 return;
 	}
 	while (rs->all && (rs->all->r.end != REQUEST_OPEN || rs->nr > MAX_WAITING))

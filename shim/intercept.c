@@ -8,6 +8,8 @@
 
 #include "shim.h"
 
+#define SLOW_US 1000000		/* what took longer goes to the ring that lasts */
+
 static rd_kafka_resp_err_t on_request_sent(rd_kafka_t *rk, int fd, const char *name, int32_t broker,
 					   int16_t api, int16_t version, int32_t corr, size_t size,
 					   void *arg)
@@ -23,9 +25,10 @@ static rd_kafka_resp_err_t on_request_sent(rd_kafka_t *rk, int fd, const char *n
 	c = sock_conn(fd);
 	if (c)
 		conn_identify(t, c, in->id, broker);
-	if (c && !conn_parsed(c))
-		conn_lib_request(t, c, at_now());
-	if (in->life == t->life && (!c || !conn_parsed(c))) {
+	t->lib_alone = !c || !conn_parsed(c);
+	if (c && t->lib_alone)
+		conn_lib_request(t, c, api, at_now());
+	if (in->life == t->life && t->lib_alone) {
 		struct ev_lib_request *ev = emit(t, AT_BULK, AT_EV_LIB_REQUEST, at_now(),
 						 sizeof(*ev), NULL, NULL, 0);
 
@@ -44,7 +47,10 @@ static rd_kafka_resp_err_t on_request_sent(rd_kafka_t *rk, int fd, const char *n
 	return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
-/* Good responses are seen on the wire; this tells of requests that got none. */
+/*
+ * Good responses are seen on the wire, where it can be read; elsewhere, and of requests
+ * that got none, this tells.  It runs on the thread that sent the request.
+ */
 static rd_kafka_resp_err_t on_response_received(rd_kafka_t *rk, int fd, const char *name,
 						int32_t broker, int16_t api, int16_t version,
 						int32_t corr, size_t size, int64_t rtt_us,
@@ -58,10 +64,12 @@ static rd_kafka_resp_err_t on_response_received(rd_kafka_t *rk, int fd, const ch
 	if (!t)
 		return RD_KAFKA_RESP_ERR_NO_ERROR;
 	t->acks_break = true;
-	if (t->sealed)
-		conn_lib_response(t, at_now());
-	if (err && in->life == t->life) {
-		ev = emit(t, AT_LAST, AT_EV_LIB_RESPONSE, at_now(), sizeof(*ev), NULL, NULL, 0);
+	if (t->sealed && err != RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE)
+		conn_lib_response(t, api);
+	if ((err || t->lib_alone) && in->life == t->life) {
+		enum at_ring ring = err || rtt_us > SLOW_US ? AT_LAST : AT_BULK;
+
+		ev = emit(t, ring, AT_EV_LIB_RESPONSE, at_now(), sizeof(*ev), NULL, NULL, 0);
 		if (ev) {
 			ev->inst = in->id;
 			ev->broker = broker;
@@ -69,7 +77,7 @@ static rd_kafka_resp_err_t on_response_received(rd_kafka_t *rk, int fd, const ch
 			ev->err = err;
 			ev->rtt_us = rtt_us;
 			ev->size = size;
-			emit_done(t, AT_LAST);
+			emit_done(t, ring);
 		}
 	}
 	thread_leave(t);
