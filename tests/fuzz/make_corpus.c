@@ -63,6 +63,23 @@ static void responses(const char *dir, int16_t version)
 	}
 }
 
+static void metadata(const char *dir, int16_t version)
+{
+	struct made_metadata md = {
+		.version = version, .corr = 7, .topic = "orders", .topics = 2, .partitions = 2, .brokers = 2,
+		.replicas = 2,
+	};
+
+	for (int n = 0; n < 2; n++) {
+		struct bytes b = { 0 };
+
+		made_metadata(&b, &md);
+		save(dir, "metadata", n, KAFKA_METADATA, (uint8_t)version, &b);
+		free(b.p);
+		md.tags = 2, md.no_name = md.no_id = true, md.rack = "rack";
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const uint8_t others[] = { 3, 12, 17, 18, 22, 26, 36 };
@@ -75,6 +92,8 @@ int main(int argc, char **argv)
 		requests(argv[1], v);
 		responses(argv[1], v);
 	}
+	for (int16_t v = KAFKA_METADATA_MIN; v <= KAFKA_METADATA_MAX; v++)
+		metadata(argv[1], v);
 	for (size_t i = 0; i < sizeof(others); i++)
 		for (uint8_t v = 0; v <= 4; v += 2) {
 			struct bytes b = { 0 };
