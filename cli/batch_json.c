@@ -57,6 +57,8 @@ static void attempt_json(struct out *o, const struct tl_attempt *a)
 	time_json(o, "response_written_ns", a->response_written_ns);
 	time_json(o, "response_read_ns", a->response_read_ns);
 	time_json(o, "connection_ended_ns", a->ended_ns);
+	if (a->clock_offset_ns)
+		out_s64(o, "clock_offset_ns", a->clock_offset_ns);
 	if (a->answered)
 		out_s64(o, "error_code", a->error_code);
 	if (a->base_offset >= 0)

@@ -263,7 +263,6 @@ void join_free(struct join *j)
 	FREE_TABLE(j->sequences, sequence_slot);
 	FREE_TABLE(j->places, place_slot);
 	FREE_TABLE(j->plogs, plog);
-	FREE_TABLE(j->clocks, clock_pair);
 	FREE_TABLE(j->devices, device);
 	for (uint32_t i = 0; i < j->nr_trails; i++)
 		free(j->trails[i]);

@@ -26,6 +26,7 @@
 
 struct join;
 struct log_dump;
+struct clocks;
 
 struct join_conf {
 	/* Called in order of resolution; b and what it points to live until return. */
@@ -37,6 +38,7 @@ struct join_conf {
 	const struct ev_file *(*file)(const struct trail *t, uint32_t file);
 	const char *(*file_path)(const struct trail *t, uint32_t file);
 	const struct log_dump *log_dump;	/* or NULL */
+	const struct clocks *clocks;	/* of several hosts; or NULL */
 	int64_t	 slow_ns;		/* acked later than this is late; 0: JOIN_SLOW_NS */
 	int64_t	 window_ns;		/* waits this long for the broker's side; 0: JOIN_WINDOW_NS */
 	uint32_t max_pending;		/* resolved batches kept at most; 0: JOIN_MAX_PENDING */

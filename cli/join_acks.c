@@ -121,7 +121,7 @@ static struct jbatch *split_rest(struct join *j, struct jbatch *jb)
 		uint32_t n = jbatch_attempt(rest);
 
 		rest->b.attempts[n] = jb->b.attempts[i];
-		rest->state[n].appended = jb->state[i].appended;
+		rest->state[n].appender = jb->state[i].appender;
 		if (!r)
 			continue;
 		rest->state[n].req = r;

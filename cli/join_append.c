@@ -75,7 +75,7 @@ static int append_rank(const struct jbatch *jb, uint32_t i, const struct jtrail 
 	const struct link_state *st = &jb->state[i];
 	const struct tl_attempt *a = &jb->b.attempts[i];
 
-	if (st->appended || (a->answered && a->error_code))
+	if (st->appender || (a->answered && a->error_code))
 		return 0;
 	if (st->breq)
 		return st->breq->read_ns <= begin && st->breq->key.trail == t->index &&
@@ -93,7 +93,7 @@ static struct jbatch *append_find(struct jbatch *head, const struct jtrail *t, i
 		bool has = false;
 
 		for (uint32_t i = 0; i < jb->b.nr_attempts; i++)
-			has |= jb->state[i].appended;
+			has |= jb->state[i].appender != NULL;
 		if (has)
 			continue;
 		for (uint32_t i = jb->b.nr_attempts; i-- > 0; ) {
@@ -118,7 +118,7 @@ static void append_take(struct join *j, struct jtrail *t, struct jbatch *jb, uin
 	struct bthread *th = thread_get(j, t, ev->tid);
 	int64_t begin = event_axis(ev, e->begin_ns ? e->begin_ns : ev->ns);
 
-	jb->state[n].appended = true;
+	jb->state[n].appender = t;
 	jb->b.broker_seen = true;
 	a->append_begin_ns = begin;
 	a->append_end_ns = event_axis(ev, ev->ns);
@@ -259,7 +259,7 @@ void broker_adopt(struct join *j, struct jbatch *jb)
 	a->index_end_ns = from->index_end_ns;
 	a->sync = from->sync;
 	a->index = from->index;
-	jb->state[jb->b.counted].appended = true;
+	jb->state[jb->b.counted].appender = other->state[0].appender;
 	jb->b.broker_seen = true;
 	jb->b.on_disk_ns = other->b.on_disk_ns;
 	jb->b.join = TL_JOIN_OFFSET;

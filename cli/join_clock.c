@@ -1,69 +1,53 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * join_clock.c - the offset between two trails' clocks, learned from matched requests,
- * and the broker's times placed by it.
+ * join_clock.c - the broker's times of a batch, on its client's clock.
  */
+#include "clocks.h"
 #include "join_int.h"
 
-static struct clock_pair *clock_pair(struct join *j, const struct jtrail *a, const struct jtrail *b)
+static bool broker_told(const struct tl_attempt *a)
 {
-	struct key2 key = { a->index, b->index };
-	struct clock_pair *p;
-
-	HASH_FIND(hh, j->clocks, &key, sizeof(key), p);
-	if (p)
-		return p;
-	p = join_alloc(sizeof(*p));
-	p->key = key;
-	HASH_ADD(hh, j->clocks, key, sizeof(p->key), p);
-	return p;
+	return a->read_ns || a->arrived_ns || a->append_end_ns || a->response_written_ns;
 }
 
-static void clock_learn(struct clock_pair *p, const struct tl_attempt *a)
+/* All or none: the clocks are tied, or they are not. */
+static bool place_attempt(const struct join *j, const struct jtrail *from, const struct jtrail *to,
+			  struct tl_attempt *a)
 {
-	if (a->read_ns && a->write_end_ns) {
-		int64_t d = a->read_ns - a->write_end_ns;
+	int64_t *times[] = { &a->read_ns, &a->arrived_ns, &a->append_begin_ns, &a->append_end_ns,
+			     &a->sync_begin_ns, &a->sync_end_ns, &a->index_end_ns,
+			     &a->response_written_ns };
 
-		if (!p->there || d < p->min_there)
-			p->min_there = d;
-		p->there = true;
+	for (unsigned i = 0; i < sizeof(times) / sizeof(*times); i++) {
+		int64_t ns = *times[i], bound;
+
+		if (!ns)
+			continue;
+		if (!clocks_place(j->conf.clocks, from->t, to->t, &ns, &bound))
+			return false;
+		a->clock_offset_ns = *times[i] - ns;
+		if (bound > a->bound_ns)
+			a->bound_ns = bound;
+		*times[i] = ns;
 	}
-	if (a->response_written_ns && a->response_read_ns) {
-		int64_t d = a->response_read_ns - a->response_written_ns;
-
-		if (!p->back || d < p->min_back)
-			p->min_back = d;
-		p->back = true;
-	}
+	return true;
 }
 
-static void shift(int64_t *ns, int64_t by)
+/*
+ * A request cannot have been read before it was written, nor an answer before that: what
+ * the band leaves open beyond that is within the bound.
+ */
+static void hold_order(struct tl_attempt *a)
 {
-	if (*ns)
-		*ns -= by;
-}
+	int64_t *early[] = { &a->arrived_ns, &a->read_ns };
 
-/* Broker times onto the client's clock, with the bound that the two ways leave. */
-static void clock_apply(const struct clock_pair *p, struct tl_attempt *a)
-{
-	int64_t theta;
-
-	a->broker_known = TL_KNOWN_INFERRED;
-	if (!p->there || !p->back)
-		return;
-	theta = (p->min_there - p->min_back) / 2;
-	a->bound_ns = (p->min_there + p->min_back) / 2;
-	if (a->bound_ns < 0)
-		a->bound_ns = -a->bound_ns;
-	a->broker_known = TL_KNOWN_ACROSS;
-	shift(&a->arrived_ns, theta);
-	shift(&a->read_ns, theta);
-	shift(&a->append_begin_ns, theta);
-	shift(&a->append_end_ns, theta);
-	shift(&a->sync_begin_ns, theta);
-	shift(&a->sync_end_ns, theta);
-	shift(&a->index_end_ns, theta);
-	shift(&a->response_written_ns, theta);
+	for (int i = 0; i < 2; i++)
+		if (*early[i] && a->write_end_ns && *early[i] < a->write_end_ns &&
+		    *early[i] + a->bound_ns >= a->write_end_ns)
+			*early[i] = a->write_end_ns;
+	if (a->response_written_ns && a->response_read_ns && a->response_written_ns > a->response_read_ns &&
+	    a->response_written_ns - a->bound_ns <= a->response_read_ns)
+		a->response_written_ns = a->response_read_ns;
 }
 
 void broker_times(struct join *j, struct jbatch *jb)
@@ -78,21 +62,23 @@ void broker_times(struct join *j, struct jbatch *jb)
 			a->read_ns = st->breq->told ? st->breq->read_ns : 0;
 			a->response_written_ns = st->breq->written_ns;
 			bt = st->breq->bconn->trail;
+		} else if (st->appender) {
+			bt = st->appender;
 		} else if (st->req && st->req->conn->bconn) {
 			bt = st->req->conn->bconn->trail;
 		}
 		a->broker_known = TL_KNOWN_EXACT;
-		if (!jb->b.client || (!bt && !st->appended))
+		if (!jb->b.client || !bt || clocks_same(jb->trail->t, bt->t) || !broker_told(a))
 			continue;
-		/* An append without its request: any probe's clock but ours will do. */
-		for (uint32_t k = 0; !bt && k < j->nr_trails; k++)
-			if (j->trails[k]->probe)
-				bt = j->trails[k];
-		if (!bt || same_clock(jb->trail, bt))
-			continue;
-		clock_learn(clock_pair(j, jb->trail, bt), a);
-		clock_apply(clock_pair(j, jb->trail, bt), a);
+		if (place_attempt(j, bt, jb->trail, a)) {
+			a->broker_known = TL_KNOWN_ACROSS;
+			hold_order(a);
+		} else {
+			a->broker_known = TL_KNOWN_INFERRED;
+		}
 	}
 	if (!jb->replied_ok && jb->b.nr_attempts)
 		jb->b.counted = jb->b.nr_attempts - 1;
+	if (jb->b.on_disk_ns && jb->b.nr_attempts)
+		jb->b.on_disk_ns -= jb->b.attempts[jb->b.counted].clock_offset_ns;
 }

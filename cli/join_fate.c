@@ -53,7 +53,7 @@ void fate_replied(struct join *j, struct jbatch *jb, uint32_t attempt)
 	if (attempt_ok(jb, a)) {
 		jb->b.counted = attempt;
 		jb->replied_ok = true;
-		if (a->base_offset >= 0 && !jb->state[attempt].appended)
+		if (a->base_offset >= 0 && !jb->state[attempt].appender)
 			broker_adopt(j, jb);
 	}
 	if (jb->resolved || !wire_alone(jb))

@@ -254,7 +254,12 @@ struct past {
 	int16_t	 error_code;		/* 0: not answered */
 };
 
-struct link_state { struct req *req; struct breq *breq; bool appended; };
+struct link_state {
+	struct req *req;
+	struct conn *conn;		/* without a req: the one that the library named */
+	struct breq *breq;
+	struct jtrail *appender;	/* the probe that saw it appended, so that is known; else NULL */
+};
 
 struct jbatch {
 	struct tl_batch b;
@@ -298,14 +303,6 @@ struct jtrail {
 	int32_t	 broker;		/* last TARGET */
 };
 
-/* Offset of a probe's clock against a client's, from matched requests. */
-struct clock_pair {
-	struct key2 key;		/* client trail, probe trail */
-	int64_t	 min_there, min_back;	/* smallest read - written, response read - written */
-	bool	 there, back;
-	UT_hash_handle hh;
-};
-
 struct blk {
 	int64_t	 queue, start, insert, issue, done;
 	uint64_t dev, ino;
@@ -326,6 +323,7 @@ struct join {
 	uint32_t nr_trails, nr_probes;
 
 	struct topic *topics;
+	bool	 several_clocks;	/* there is a probe on another clock than some trail's */
 	struct interned *strings;
 	struct topic_id *topic_ids;
 	struct topic_uuid *topic_uuids;
@@ -347,7 +345,6 @@ struct join {
 	struct sequence_slot *sequences;
 	struct place_slot *places;
 	struct plog *plogs;
-	struct clock_pair *clocks;
 	struct device *devices;
 	struct blk *blks;
 	uint32_t nr_blks;
@@ -369,7 +366,6 @@ const char *join_intern(struct join *j, const char *s, size_t n);
 struct jtrail *join_trail(struct join *j, struct trail *t);
 struct topic *join_topic(struct join *j, struct jtrail *t, uint32_t id);
 void topic_event(struct join *j, struct jtrail *jt, const struct event *ev);
-bool same_clock(const struct jtrail *a, const struct jtrail *b);
 
 /* join_batch.c */
 struct jbatch *jbatch_new(struct join *j, struct jtrail *t, struct topic *topic, int32_t partition);
@@ -455,7 +451,7 @@ int64_t plog_held(struct join *j, const struct jbatch *jb, const struct jtrail *
 		  bool handed_over, const char **culprit);	/* ns of from..to in another's sync */
 
 /* join_clock.c */
-void broker_times(struct join *j, struct jbatch *jb);	/* from requests into attempts, clocks */
+void broker_times(struct join *j, struct jbatch *jb);	/* from requests into attempts, on the client's clock */
 
 /* sync_parts.c */
 void parts_block(struct join *j, struct jtrail *t, const struct event *ev);

@@ -49,7 +49,7 @@ static bool attempt_proven_out(const struct jbatch *jb, uint32_t i)
 static bool appended(const struct jbatch *jb)
 {
 	for (uint32_t i = 0; i < jb->b.nr_attempts; i++)
-		if (jb->state[i].appended)
+		if (jb->state[i].appender)
 			return true;
 	return false;
 }

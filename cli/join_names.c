@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "clocks.h"
 #include "join_int.h"
 
 #define NAME(e, s)	s,
@@ -150,6 +151,8 @@ struct jtrail *join_trail(struct join *j, struct trail *t)
 	jt->host = join_intern(j, t->header.host, strnlen(t->header.host, sizeof(t->header.host)));
 	snprintf(jt->uuid, sizeof(jt->uuid), "%02x%02x%02x%02x", u[0], u[1], u[2], u[3]);
 	j->nr_probes += jt->probe;
+	for (uint32_t i = 0; i < j->nr_trails; i++)
+		j->several_clocks |= !clocks_same(j->trails[i]->t, t) && (jt->probe || j->trails[i]->probe);
 	j->trails = realloc(j->trails, (j->nr_trails + 1) * sizeof(jt));
 	if (!j->trails)
 		join_no_memory();
@@ -160,13 +163,4 @@ struct jtrail *join_trail(struct join *j, struct trail *t)
 void join_add_trail(struct join *j, struct trail *t)
 {
 	join_trail(j, t);
-}
-
-bool same_clock(const struct jtrail *a, const struct jtrail *b)
-{
-	const struct at_header *x = &a->t->header, *y = &b->t->header;
-
-	if (a == b || (a->t->axis_exact && b->t->axis_exact))
-		return true;
-	return x->boot_id[0] && !strncmp(x->boot_id, y->boot_id, sizeof(x->boot_id));
 }

@@ -152,7 +152,7 @@ void sync_event(struct join *j, struct jtrail *t, const struct event *ev)
 			int64_t appended = 0;
 
 			for (uint32_t i = 0; i < jb->b.nr_attempts; i++)
-				if (jb->state[i].appended)
+				if (jb->state[i].appender)
 					appended = jb->b.attempts[i].append_end_ns;
 			if (appended > begin)
 				continue;

@@ -3,11 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include "batch_view.h"
+#include "clocks.h"
 #include "joined.h"
 #include "log_dump.h"
 #include "say.h"
 
-enum { KEY_SLOW = 0x500, KEY_LOG_DUMP };
+enum { KEY_SLOW = 0x500, KEY_LOG_DUMP, KEY_CLOCK };
 
 static const struct argp_option options[] = {
 	{ "format", 'f', "FORMAT", 0, "text (default) or ndjson", 1 },
@@ -15,8 +16,28 @@ static const struct argp_option options[] = {
 	  "An acknowledged batch is late when it took this long since its creation (100)", 1 },
 	{ "log-dump", KEY_LOG_DUMP, "FILE|DIR", 0,
 	  "What Kafka's DumpLogSegments printed: which batches are in the log", 1 },
+	{ "clock-offset", KEY_CLOCK, "HOST=MS", 0,
+	  "Clocks of that host's trails are so much ahead of the first trail's, instead of what the requests tell", 1 },
 	{ 0 }
 };
+
+/* "broker1=-3.25" */
+static bool clock_given(struct joined *c, char *arg)
+{
+	char *eq = strrchr(arg, '='), *end = NULL;
+	double ms = eq ? strtod(eq + 1, &end) : 0;
+	struct clock_given *more;
+
+	if (!eq || eq == arg || end == eq + 1 || *end || !(ms > -1e15 && ms < 1e15))
+		return false;
+	more = realloc(c->given, (c->nr_given + 1) * sizeof(*more));
+	if (!more)
+		return false;
+	*eq = 0;
+	c->given = more;
+	more[c->nr_given++] = (struct clock_given){ arg, (int64_t)(ms * 1e6) };
+	return true;
+}
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -35,6 +56,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		c->slow_ns = (int64_t)(strtod(arg, &end) * 1e6);
 		if (errno || *end || end == arg || c->slow_ns <= 0)
 			argp_error(state, "--slow wants milliseconds, not “%s”", arg);
+		return 0;
+	case KEY_CLOCK:
+		if (!clock_given(c, arg))
+			argp_error(state, "--clock-offset wants HOST=MILLISECONDS, not “%s”", arg);
 		return 0;
 	case KEY_LOG_DUMP:
 		c->bad_dump |= !log_dump_read(&c->log_dump, arg);
@@ -62,6 +87,7 @@ bool joined_open(struct joined *c)
 		log_dump_free(c->log_dump);
 		return false;
 	}
+	c->clocks = clocks_learn(c->reader, c->given, c->nr_given);
 	if (c->filter.since.from_end || c->filter.until.from_end) {
 		while (reader_next(c->reader, &ev))
 			if (event_axis(&ev, ev.ns) > c->end_ns)
@@ -166,6 +192,7 @@ void joined_run(struct joined *c, void (*batch)(void *arg, struct tl_batch *b),
 	struct join_conf conf = {
 		.batch = take, .arg = &p, .topic_name = trail_topic, .file = trail_file,
 		.file_path = trail_file_path, .slow_ns = c->slow_ns, .log_dump = c->log_dump,
+		.clocks = c->clocks,
 	};
 	struct join *j;
 	struct event ev;
@@ -202,6 +229,8 @@ int joined_close(struct joined *c)
 {
 	int status = (int)say_incomplete(c->reader);
 
+	clocks_free(c->clocks);
+	free(c->given);
 	reader_close(c->reader);
 	log_dump_free(c->log_dump);
 	return status;

@@ -17,12 +17,15 @@ struct joined {
 	int	 nr_paths;
 	struct log_dump *log_dump;	/* of all --log-dump, or NULL */
 	bool	 bad_dump;
+	struct clock_given *given;	/* of all --clock-offset */
+	unsigned nr_given;
 	struct filter filter;
 	enum format format;
 	int64_t	 slow_ns;
 	bool	 attempts;		/* rows of batches that moved into others, too */
 	/* set by joined_open() */
 	struct reader *reader;
+	struct clocks *clocks;
 	int64_t	 end_ns;
 };
 

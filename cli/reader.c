@@ -111,10 +111,21 @@ static const struct at_clock_pair *nearest(const struct open_trail *t, uint64_t 
 	return best;
 }
 
+/* An earlier trail of the same boot. */
+static const struct open_trail *boot_mate(const struct reader *r, int i)
+{
+	const char *boot = r->trail[i]->pub.header.boot_id;
+
+	for (int k = 0; boot[0] && k < i; k++)
+		if (!strcmp(r->trail[k]->pub.header.boot_id, boot))
+			return r->trail[k];
+	return NULL;
+}
+
 /*
  * Trails of one boot share a clock up to the offsets of their time namespaces,
- * which are known.  Others are placed by their own wall clocks, until the join
- * knows better.
+ * which are known.  Those of other boots are placed by the wall clock of the first of
+ * them, until clocks.c knows better.
  */
 static void set_axis(struct reader *r)
 {
@@ -123,14 +134,15 @@ static void set_axis(struct reader *r)
 
 	for (int i = 0; i < r->nr_trails; i++) {
 		struct open_trail *t = r->trail[i];
-		const struct at_header *h = &t->pub.header, *h0 = &first->pub.header;
+		const struct open_trail *peer = boot_mate(r, i);
 		const struct at_clock_pair *pair;
 
-		t->pub.axis_exact = !i || (h->boot_id[0] && !strcmp(h->boot_id, h0->boot_id));
-		if (t->pub.axis_exact) {
-			t->pub.to_axis_ns = h0->timens_mono_ns - h->timens_mono_ns;
-			if (origin)
-				t->pub.to_axis_ns += (int64_t)(origin->real_ns - origin->mono_ns);
+		t->pub.axis_exact = !i || (peer && peer->pub.axis_exact);
+		if (peer) {
+			t->pub.to_axis_ns = peer->pub.to_axis_ns + peer->pub.header.timens_mono_ns -
+					    t->pub.header.timens_mono_ns;
+		} else if (!i) {
+			t->pub.to_axis_ns = origin ? (int64_t)(origin->real_ns - origin->mono_ns) : 0;
 		} else if ((pair = nearest(t, origin ? origin->real_ns : 0))) {
 			t->pub.to_axis_ns = (int64_t)(pair->real_ns - pair->mono_ns);
 		}

@@ -190,33 +190,6 @@ static void test_window(void **state)
 	feed_free(f);
 }
 
-/* Two clocks half an hour apart: brought together by their requests, and said so. */
-static void test_two_clocks(void **state)
-{
-	struct feed *f = begun();
-	struct bat b = { 1, 4, 1, 0xabc, 5, 0, 0, 1000, 0 };
-	const struct tl_phase *p;
-
-	(void)state;
-	f->probe.axis_exact = false;
-	f->probe.to_axis_ns = 30 * (int64_t)MS;		/* what the wall clocks are off by */
-	probe(f);
-	written(f, 1006, &b);
-	arrived(f, 0, 1007, &b);
-	appended(f, 1008, 1009, 50, &b, 10);
-	answered(f, 1010, &b);
-	replied(f, 1045, &b, 0, 10);
-	acks(f, 1045, 1, 0, 0, 2, 10, 5, 1000, 1000);
-	feed_end(f);
-	assert_int_equal(f->nr, 1);
-	assert_null(unsound(f->out[0]));
-	p = phase_of(f->out[0], TL_PHASE_APPEND);
-	assert_non_null(p);
-	assert_int_equal(p->known, TL_KNOWN_ACROSS);
-	assert_true(p->bound_ns > 0);
-	feed_free(f);
-}
-
 static void test_union(void **state)
 {
 	struct labelled iv[] = {
@@ -387,7 +360,6 @@ int main(void)
 		cmocka_unit_test(test_behind),
 		cmocka_unit_test(test_expired_unread),
 		cmocka_unit_test(test_window),
-		cmocka_unit_test(test_two_clocks),
 		cmocka_unit_test(test_union),
 		cmocka_unit_test(test_by_chance),
 	};
