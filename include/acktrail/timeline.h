@@ -108,8 +108,8 @@ struct tl_attempt {
 	struct tl_parts sync, index;
 	enum tl_known broker_known;	/* how its broker times stand on the axis */
 	int64_t	 bound_ns;		/* across clocks: ± this */
-};
 	int64_t	 clock_offset_ns;	/* added to the broker's times, these are as its own clock showed them; 0: one clock */
+};
 
 struct tl_phase {
 	enum tl_phase_name name;
