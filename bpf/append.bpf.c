@@ -6,7 +6,7 @@
  *
  * Responses leave by the same calls; one program for both, see response.bpf.c.
  */
-#include "maps.bpf.h"
+#include "op.bpf.h"
 
 extern int answer_enter(__u32 fd, __u64 file, __u64 buf, __u32 nr_iov);
 extern int answer_exit(__s64 ret);
@@ -15,61 +15,68 @@ extern int wake_tell(__u64 now);
 #define MAX_IOV		8
 #define MAX_BATCH	(1u << 30)
 
-struct write_state {
-	__u64 begin_ns, pos, buf;	/* buf: the bytes, or the iovec when nr_iov > 0 */
-	struct inode_key file;
-	__u32 nr_iov, pad;
-};
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
-	__type(key, __u64);
-	__type(value, struct write_state);
-} writes SEC(".maps");
-
 struct user_iov { __u64 base, len; };
 
 #define POS_OF_FILE	(~0ull)
 
-static __always_inline int write_enter(__u32 fd, __u64 buf, __u32 nr_iov, __u64 pos)
+#define O_DSYNC_	010000u	/* of O_SYNC, too; the same on every architecture of ours */
+#define SB_SYNCHRONOUS_	16u
+#define S_SYNC_		1u
+#define RWF_DSYNC_	2u
+#define RWF_SYNC_	4u
+
+/* Does a write to it end only when it is on disk?  As the kernel's iocb_is_dsync(). */
+static __always_inline bool is_dsync(struct file *file)
 {
-	struct write_state state = {};
+	struct inode *inode = NULL;
+
+	if (BPF_CORE_READ(file, f_flags) & O_DSYNC_)
+		return true;
+	bpf_core_read(&inode, sizeof(inode), &file->f_inode);
+	return BPF_CORE_READ(inode, i_flags) & S_SYNC_ || BPF_CORE_READ(inode, i_sb, s_flags) & SB_SYNCHRONOUS_;
+}
+
+static __always_inline int write_enter(__u32 fd, __u64 buf, __u32 nr_iov, __u64 pos, __u32 rwf)
+{
+	struct op op = { .call = REC_CALL_OSYNC_WRITE };
 	struct file *file;
-	__u64 id;
+	__u32 flags;
 
 	if (!is_target())
 		return 0;
 	file = file_of_fd(fd);
 	if (!file)
 		return 0;
-	if (!(file_flags(file, &state.file) & FILE_SEGMENT))
+	flags = file_flags(file, &op.file);
+	if (flags & FILE_SEGMENT)
+		op.what = OP_APPEND;
+	if (flags && (rwf & (RWF_DSYNC_ | RWF_SYNC_) || is_dsync(file)))
+		op.what |= OP_SYNC;
+	if (!op.what)
 		return with_requests && pos == POS_OF_FILE ?
 		       answer_enter(fd, (__u64)file, buf, nr_iov) : 0;
 	if (pos == POS_OF_FILE)
 		bpf_core_read(&pos, sizeof(pos), &file->f_pos);
-	state.pos = pos;
-	state.buf = buf;
-	state.nr_iov = nr_iov;
-	state.begin_ns = bpf_ktime_get_ns();
-	if (with_wakes)
-		wake_tell(state.begin_ns);
-	id = bpf_get_current_pid_tgid();
-	if (bpf_map_update_elem(&writes, &id, &state, BPF_ANY))
-		count(COUNT_TABLE_FULL);
-	return 0;
+	op.pos = pos;
+	op.buf = buf;
+	op.nr_iov = nr_iov;
+	op.begin_ns = bpf_ktime_get_ns();
+	if (with_wakes && op.what & OP_APPEND)
+		wake_tell(op.begin_ns);
+	return op_begin(&op);
 }
 
 /* Address of byte `off` of the write when REC_HEADER bytes lie there in one piece, else 0. */
-static __noinline __u64 piece(struct write_state *state, __u64 off)
+static __noinline __u64 piece(struct op *op, __u64 off)
 {
-	__u32 nr = state->nr_iov;
+	__u32 nr = op->nr_iov;
 
 	if (!nr)
-		return state->buf + off;
+		return op->buf + off;
 	for (__u32 i = 0; i < MAX_IOV; i++) {
 		struct user_iov iov;
 
-		if (i >= nr || bpf_probe_read_user(&iov, sizeof(iov), (void *)(state->buf + i * sizeof(iov))))
+		if (i >= nr || bpf_probe_read_user(&iov, sizeof(iov), (void *)(op->buf + i * sizeof(iov))))
 			return 0;
 		if (off < iov.len)
 			return iov.len - off >= REC_HEADER ? iov.base + off : 0;
@@ -78,19 +85,9 @@ static __noinline __u64 piece(struct write_state *state, __u64 off)
 	return 0;
 }
 
-static __always_inline int write_exit(__s64 ret)
+static __always_inline void tell_append(struct op *op, __u64 now, __s64 ret)
 {
-	__u64 id = bpf_get_current_pid_tgid(), now, off = 0;
-	struct write_state *state, s;
-
-	if (!is_target())
-		return 0;
-	state = bpf_map_lookup_elem(&writes, &id);
-	if (!state)
-		return with_requests ? answer_exit(ret) : 0;
-	now = bpf_ktime_get_ns();
-	s = *state;
-	bpf_map_delete_elem(&writes, &id);
+	__u64 off = 0;
 
 	for (__u32 i = 0; i < REC_BATCHES; i++) {
 		struct rec_append *r;
@@ -103,14 +100,16 @@ static __always_inline int write_exit(__s64 ret)
 		r = rec_begin(REC_APPEND, sizeof(*r), now);
 		if (!r)
 			break;
-		r->begin_ns = s.begin_ns;
-		r->ino = s.file.ino;
-		r->dev = s.file.dev;
-		r->pos = s.pos == POS_OF_FILE ? s.pos : s.pos + off;
+		r->begin_ns = op->begin_ns;
+		r->ino = op->file.ino;
+		r->dev = op->file.dev;
+		r->pos = op->pos == POS_OF_FILE ? op->pos : op->pos + off;
 		r->ret = ret;
 		r->index = i;
 		r->more = 0;
-		at = piece(&s, off);
+		r->slept_ns = op->slept_ns;
+		r->naps = with_naps != 0;
+		at = piece(op, off);
 		r->unread = !at || bpf_probe_read_user(r->header, REC_HEADER, (void *)at);
 		if (r->unread) {
 			count(COUNT_HEADER_UNREAD);
@@ -130,13 +129,31 @@ static __always_inline int write_exit(__s64 ret)
 		r->more = i == REC_BATCHES - 1 && ret > 0 && off < (__u64)ret;
 		bpf_ringbuf_submit(r, 0);
 	}
+}
+
+static __always_inline int write_exit(__s64 ret)
+{
+	struct op *op;
+	__u64 now;
+
+	if (!is_target())
+		return 0;
+	op = op_now();
+	if (!op)
+		return with_requests ? answer_exit(ret) : 0;
+	now = bpf_ktime_get_ns();
+	if (op->what & OP_APPEND)
+		tell_append(op, now, ret);
+	if (op->what & OP_SYNC)
+		op_tell_sync(op, now, ret, 0);
+	op_end();
 	return 0;
 }
 
 SEC("tracepoint/syscalls/sys_enter_write")
 int append_enter_write(struct sys_enter *ctx)
 {
-	return write_enter(ctx->args[0], ctx->args[1], 0, POS_OF_FILE);
+	return write_enter(ctx->args[0], ctx->args[1], 0, POS_OF_FILE, 0);
 }
 
 SEC("tracepoint/syscalls/sys_exit_write")
@@ -148,7 +165,7 @@ int append_exit_write(struct sys_exit *ctx)
 SEC("tracepoint/syscalls/sys_enter_writev")
 int append_enter_writev(struct sys_enter *ctx)
 {
-	return write_enter(ctx->args[0], ctx->args[1], ctx->args[2], POS_OF_FILE);
+	return write_enter(ctx->args[0], ctx->args[1], ctx->args[2], POS_OF_FILE, 0);
 }
 
 SEC("tracepoint/syscalls/sys_exit_writev")
@@ -160,7 +177,7 @@ int append_exit_writev(struct sys_exit *ctx)
 SEC("tracepoint/syscalls/sys_enter_pwrite64")
 int append_enter_pwrite64(struct sys_enter *ctx)
 {
-	return write_enter(ctx->args[0], ctx->args[1], 0, ctx->args[3]);
+	return write_enter(ctx->args[0], ctx->args[1], 0, ctx->args[3], 0);
 }
 
 SEC("tracepoint/syscalls/sys_exit_pwrite64")
@@ -172,7 +189,7 @@ int append_exit_pwrite64(struct sys_exit *ctx)
 SEC("tracepoint/syscalls/sys_enter_pwritev")
 int append_enter_pwritev(struct sys_enter *ctx)
 {
-	return write_enter(ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3]);
+	return write_enter(ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3], 0);
 }
 
 SEC("tracepoint/syscalls/sys_exit_pwritev")
@@ -181,6 +198,19 @@ int append_exit_pwritev(struct sys_exit *ctx)
 	return write_exit(ctx->ret);
 }
 
-const volatile __u32 filter_topics = 0, with_requests = 0, with_wakes = 0;
+SEC("tracepoint/syscalls/sys_enter_pwritev2")
+int append_enter_pwritev2(struct sys_enter *ctx)
+{
+	/* Position -1 is the file's own. */
+	return write_enter(ctx->args[0], ctx->args[1], ctx->args[2], ctx->args[3], ctx->args[5]);
+}
+
+SEC("tracepoint/syscalls/sys_exit_pwritev2")
+int append_exit_pwritev2(struct sys_exit *ctx)
+{
+	return write_exit(ctx->ret);
+}
+
+const volatile __u32 filter_topics = 0, with_requests = 0, with_wakes = 0, with_naps = 0;
 __u32 targets[REC_TARGETS];
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";

@@ -29,6 +29,7 @@ struct rq_state {
 	__u64 queue_ns, start_ns, insert_ns, issue_ns, ino;
 	__u64 sector;
 	__u32 dev, bytes, op, queue_tid, bios, queue_pid;
+	__u32 ino_fs, pad;
 	char comm[REC_COMM];
 };
 struct {
@@ -87,8 +88,8 @@ int block_getrq(__u64 *ctx)
 	return 0;
 }
 
-/* Inode of the first page, when it belongs to a regular file. */
-static __always_inline __u64 first_inode(struct bio *bio)
+/* Inode of the first page, and its file system, when it belongs to a regular file. */
+static __always_inline __u64 first_inode(struct bio *bio, __u32 *fs)
 {
 	struct page *page = BPF_CORE_READ(bio, bi_io_vec, bv_page);
 	struct address_space *mapping;
@@ -106,6 +107,7 @@ static __always_inline __u64 first_inode(struct bio *bio)
 	host = BPF_CORE_READ(mapping, host);
 	if (!host || (BPF_CORE_READ(host, i_mode) & S_IFMT_) != S_IFREG_)
 		return 0;
+	*fs = BPF_CORE_READ(host, i_sb, s_dev);
 	return BPF_CORE_READ(host, i_ino);
 }
 
@@ -138,7 +140,7 @@ static __always_inline void take_bios(struct request *rq, struct rq_state *state
 	struct bio *bio = BPF_CORE_READ(rq, bio);
 
 	if (bio)
-		state->ino = first_inode(bio);
+		state->ino = first_inode(bio, &state->ino_fs);
 	for (int i = 0; i < MAX_BIOS && bio; i++) {
 		__u64 key = (__u64)bio;
 		struct bio_state *b = bpf_map_lookup_elem(&bios, &key);
@@ -248,7 +250,7 @@ static __always_inline void emit(struct rq_state *state, __u32 error)
 	r->error = error;
 	r->bios = state->bios;
 	r->queue_pid = state->queue_pid;
-	r->pad = 0;
+	r->ino_fs = state->ino ? state->ino_fs : 0;
 	__builtin_memcpy(r->comm, state->comm, REC_COMM);
 	bpf_ringbuf_submit(r, 0);
 }

@@ -62,6 +62,51 @@ static __always_inline struct gendisk *at_bio_disk(struct bio *bio)
 	return BPF_CORE_READ(bio, bi_bdev, bd_disk);
 }
 
+/*
+ * Types of file systems, which may be modules: then the kernel's own BTF has none
+ * of them, and neither has a vmlinux.h made of it.
+ */
+#define AT_CORE __attribute__((preserve_access_index))
+struct transaction_s___at { __u32 t_tid; } AT_CORE;
+struct journal_s___at {
+	struct block_device *j_fs_dev;
+	__u32 j_commit_sequence;
+	struct transaction_s___at *j_committing_transaction;
+	struct task_struct *j_task;
+} AT_CORE;
+struct ext4_sb_info___at { struct journal_s___at *s_journal; } AT_CORE;
+struct ext4_inode_info___at { struct inode vfs_inode; __u32 i_sync_tid, i_datasync_tid; } AT_CORE;
+struct xfs_mount___at { struct super_block *m_super; } AT_CORE;
+struct xfs_inode___at { struct xfs_mount___at *i_mount; struct inode i_vnode; } AT_CORE;
+struct xlog___at { struct xfs_mount___at *l_mp; } AT_CORE;
+/* 1858bb0bec61 (5.6) made it an enum; its trace events came later, with 956f6daa84bf (5.14). */
+enum xlog_iclog_state___at { XLOG_STATE_ACTIVE___at, XLOG_STATE_DIRTY___at = 5 };
+struct xlog_in_core___at { struct xlog___at *ic_log; enum xlog_iclog_state___at ic_state; } AT_CORE;
+
+static __always_inline bool at_iclog_at_rest(struct xlog_in_core___at *iclog)
+{
+	__u32 state = BPF_CORE_READ(iclog, ic_state);
+
+	return state == bpf_core_enum_value(enum xlog_iclog_state___at, XLOG_STATE_ACTIVE___at) ||
+	       state == bpf_core_enum_value(enum xlog_iclog_state___at, XLOG_STATE_DIRTY___at);
+}
+
+/*
+ * Arguments of balance_dirty_pages: fewer since the dirty_throttle_control is passed
+ * whole (6.18).  User space counts them, see load.c.
+ */
+#define AT_DIRTY_ARGS		8
+#define AT_DIRTY_ARGS_OLD	12
+
+/* 48863ffd3e81 (6.3): io_uring_submit_req, which was io_uring_submit_sqe with other arguments. */
+struct io_cqe___at { int fd; } AT_CORE;
+struct io_kiocb___at { __u8 opcode; struct io_cqe___at cqe; __u64 flags; } AT_CORE;
+
+/* Flags of tasks that are as old as they are. */
+#define AT_PF_IO_WORKER	0x00000010u
+#define AT_PF_WQ_WORKER	0x00000020u
+#define AT_PF_KTHREAD	0x00200000u
+
 /* The number of the system call that a task is in; the name of the field is the architecture's. */
 struct pt_regs___x86 { unsigned long orig_ax; } __attribute__((preserve_access_index));
 struct pt_regs___arm64 { int syscallno; } __attribute__((preserve_access_index));

@@ -12,7 +12,13 @@
 
 _Static_assert((int)REC_CALL_FSYNC == AT_CALL_FSYNC && (int)REC_CALL_FDATASYNC == AT_CALL_FDATASYNC &&
 	       (int)REC_CALL_MSYNC == AT_CALL_MSYNC &&
-	       (int)REC_CALL_SYNC_FILE_RANGE == AT_CALL_SYNC_FILE_RANGE, "rec_call is at_call");
+	       (int)REC_CALL_SYNC_FILE_RANGE == AT_CALL_SYNC_FILE_RANGE &&
+	       (int)REC_CALL_OSYNC_WRITE == AT_CALL_OSYNC_WRITE && (int)REC_CALL_AIO == AT_CALL_AIO &&
+	       (int)REC_CALL_URING == AT_CALL_URING, "rec_call is at_call");
+_Static_assert((int)REC_PAUSE_JOURNAL == AT_PAUSE_JOURNAL && (int)REC_PAUSE_DIRTY == AT_PAUSE_DIRTY &&
+	       (int)REC_PAUSE_PAGE == AT_PAUSE_PAGE && (int)REC_PAUSE_IO == AT_PAUSE_IO &&
+	       (int)REC_PAUSE_LOCK == AT_PAUSE_LOCK && (int)REC_PAUSE_LOG == AT_PAUSE_LOG, "rec_pause_why is at_pause");
+_Static_assert(REC_SYNC_NAPS == AT_SYNC_NAPS && REC_SYNC_RET_UNKNOWN == AT_SYNC_RET_UNKNOWN, "flags of syncs");
 _Static_assert((int)REC_OP_READ == AT_OP_READ && (int)REC_OP_WRITE == AT_OP_WRITE &&
 	       (int)REC_OP_FLUSH == AT_OP_FLUSH && (int)REC_OP_DISCARD == AT_OP_DISCARD &&
 	       (int)REC_OP_OTHER == AT_OP_OTHER, "rec_op is at_op");
@@ -33,6 +39,8 @@ static void on_append(struct probe *p, const struct rec_append *r)
 	struct kafka_batch_id b;
 	struct ev_append *ev;
 
+	if (f.role == AT_ROLE_PASSING)		/* a copy on its way, no append */
+		return;
 	kafka_batch_decode(&b, r->header);
 	ev = event_begin(p, ring, AT_EV_APPEND, r->h.ns, r->h.pid, r->h.tid, sizeof(*ev),
 			 f.file, f.topic, NULL, 0);
@@ -50,6 +58,9 @@ static void on_append(struct probe *p, const struct rec_append *r)
 		ev->flags |= AT_BATCH_MORE;
 	if (!strncmp(names_comm(p, r->h.tid), "ReplicaFetcher", 14))
 		ev->flags |= AT_BATCH_FOLLOWER;
+	if (r->naps)
+		ev->flags |= AT_BATCH_NAPS;
+	ev->slept_ns = r->slept_ns;
 	if (!r->unread) {
 		ev->base_offset = b.base_offset;
 		ev->bytes = b.bytes;
@@ -86,6 +97,8 @@ static void on_sync(struct probe *p, const struct rec_sync *r)
 	ev->pid = r->h.pid;
 	ev->file = f.file;
 	ev->call = r->call;
+	ev->flags = r->flags;
+	ev->slept_ns = r->slept_ns;
 	event_commit(p, ring);
 }
 
@@ -111,6 +124,7 @@ static void on_block(struct probe *p, const struct rec_block *r)
 	ev->queue_tid = r->queue_tid;
 	ev->error = r->error;
 	ev->bios = r->bios;
+	ev->ino_fs = r->ino_fs;
 	event_commit(p, ring);
 }
 
@@ -130,7 +144,7 @@ static void on_wake(struct probe *p, const struct rec_wake *r)
 
 static void on_pause(struct probe *p, const struct rec_pause *r)
 {
-	enum at_ring ring = ring_for(r->begin_ns, r->h.ns, SLOW_NS);
+	enum at_ring ring = ring_for(r->begin_ns, r->h.ns, SLOW_BLOCK_NS);
 	struct ev_pause *ev;
 
 	ev = event_begin(p, ring, AT_EV_PAUSE, r->h.ns, r->h.pid, r->h.tid, sizeof(*ev), 0, 0, NULL, 0);
@@ -469,7 +483,7 @@ void events_end(struct probe *p, uint64_t now, const uint64_t *counts, int statu
 		{ COUNT_LOST + REC_ANSWER, AT_NOTE_RING_LOST, "responses lost: the ring buffer was full" },
 		{ COUNT_LOST + REC_CONN_END, AT_NOTE_RING_LOST, "ends of connections lost: the ring buffer was full" },
 		{ COUNT_LOST + REC_WAKE, AT_NOTE_RING_LOST, "wake-ups lost: the ring buffer was full" },
-		{ COUNT_LOST + REC_PAUSE, AT_NOTE_RING_LOST, "waits for the journal lost: the ring buffer was full" },
+		{ COUNT_LOST + REC_PAUSE, AT_NOTE_RING_LOST, "sleeps and waits for the journal lost: the ring buffer was full" },
 		{ COUNT_HEADER_UNREAD, AT_NOTE_OTHER, "batch headers that could not be read" },
 		{ COUNT_WRITE_ODD, AT_NOTE_OTHER, "writes to segments that do not begin with a batch" },
 		{ COUNT_REQUEST_ODD, AT_NOTE_PARSER_OFF, "Produce requests that could not be parsed to their end" },

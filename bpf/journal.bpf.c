@@ -23,7 +23,7 @@ struct {
 } waits SEC(".maps");
 
 SEC("tp_btf/jbd2_start_commit")
-int BPF_PROG(journal_start_commit, struct journal_s *journal)
+int BPF_PROG(journal_start_commit, void *journal)
 {
 	__u64 key = (__u64)journal, now = bpf_ktime_get_ns();
 
@@ -32,7 +32,7 @@ int BPF_PROG(journal_start_commit, struct journal_s *journal)
 }
 
 SEC("tp_btf/jbd2_end_commit")
-int BPF_PROG(journal_end_commit, struct journal_s *journal, struct transaction_s *transaction)
+int BPF_PROG(journal_end_commit, struct journal_s___at *journal, struct transaction_s___at *transaction)
 {
 	__u64 key = (__u64)journal, *begin = bpf_map_lookup_elem(&commits, &key);
 	struct wait_key wait = { .journal = key };
@@ -68,15 +68,15 @@ SEC("tp_btf/ext4_sync_file_enter")
 int BPF_PROG(journal_sync_enter, struct file *file, int datasync)
 {
 	struct inode *inode = NULL;
-	struct ext4_inode_info *ei;
-	struct ext4_sb_info *sbi;
-	struct journal_s *journal;
+	struct ext4_inode_info___at *ei;
+	struct ext4_sb_info___at *sbi;
+	struct journal_s___at *journal;
 	struct wait_key wait = {};
 	struct waiters first = { .nr = 1 }, *w;
 	__u64 id;
 
 	bpf_core_read(&inode, sizeof(inode), &file->f_inode);
-	ei = (void *)inode - bpf_core_field_offset(struct ext4_inode_info, vfs_inode);
+	ei = (void *)inode - bpf_core_field_offset(struct ext4_inode_info___at, vfs_inode);
 	sbi = (void *)BPF_CORE_READ(inode, i_sb, s_fs_info);
 	journal = BPF_CORE_READ(sbi, s_journal);
 	if (!journal)
@@ -115,9 +115,9 @@ struct {
 } wishes SEC(".maps");
 
 /* The one that is being written; NULL between two commits. */
-static __always_inline __u32 committing(struct journal_s *journal)
+static __always_inline __u32 committing(struct journal_s___at *journal)
 {
-	struct transaction_s *t = BPF_CORE_READ(journal, j_committing_transaction);
+	struct transaction_s___at *t = BPF_CORE_READ(journal, j_committing_transaction);
 
 	return t ? BPF_CORE_READ(t, t_tid) : 0;
 }
@@ -127,8 +127,8 @@ int BPF_PROG(journal_handle_wish, struct inode *inode)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	__u64 id = bpf_get_current_pid_tgid();
-	struct journal_s *journal;
-	struct ext4_sb_info *sbi;
+	struct journal_s___at *journal;
+	struct ext4_sb_info___at *sbi;
 	struct wish w = {};
 
 	if (!is_target() || BPF_CORE_READ(task, journal_info))
@@ -153,7 +153,7 @@ SEC("tp_btf/jbd2_handle_stats")
 int journal_handle_end(void *ctx)
 {
 	__u64 id = bpf_get_current_pid_tgid(), now;
-	struct journal_s *journal;
+	struct journal_s___at *journal;
 	struct rec_pause *r;
 	struct wish *w;
 
@@ -167,7 +167,7 @@ int journal_handle_end(void *ctx)
 		r->begin_ns = w->begin_ns;
 		r->ino = w->ino;
 		r->dev = w->dev;
-		r->why = 0;		/* AT_PAUSE_JOURNAL */
+		r->why = REC_PAUSE_JOURNAL;
 		journal = (void *)w->journal;
 		r->transaction = committing(journal);
 		if (!r->transaction)

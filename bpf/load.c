@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "inner.h"
+#include "pieces.h"
 #include "record.h"
 #include "probe.skel.h"
 
@@ -27,73 +28,8 @@ struct load {
 	struct btf *btf, *modules[8];
 	unsigned nr_modules;
 	int home_ns, home_dir;		/* where to return from the mount namespace of tracefs(), else -1 */
-	bool out[64];			/* by index in pieces[] */
+	bool out[MAX_PIECES];		/* by index in pieces[] */
 	char refused[64];		/* program that the verifier turned down */
-};
-
-/* Every program: what it gives evidence of, where it is attached. */
-static const struct piece {
-	const char *prog, *at;
-	enum at_coverage cover;
-	bool vital;			/* without it the kind of evidence is gone */
-} pieces[] = {
-	{ "request_enter_read", "syscalls/sys_enter_read", AT_COVER_REQUEST, true },
-	{ "request_exit_read", "syscalls/sys_exit_read", AT_COVER_REQUEST, true },
-	{ "request_enter_recvfrom", "syscalls/sys_enter_recvfrom", AT_COVER_REQUEST, false },
-	{ "request_exit_recvfrom", "syscalls/sys_exit_recvfrom", AT_COVER_REQUEST, false },
-	{ "request_enter_sendfile", "syscalls/sys_enter_sendfile64", AT_COVER_REQUEST, false },
-	{ "request_exit_sendfile", "syscalls/sys_exit_sendfile64", AT_COVER_REQUEST, false },
-	{ "request_enter_close", "syscalls/sys_enter_close", AT_COVER_REQUEST, true },
-	{ "request_tcp_probe", "btf:tcp_probe", AT_COVER_ARRIVAL, true },
-	{ "append_enter_write", "syscalls/sys_enter_write", AT_COVER_APPEND, true },
-	{ "append_exit_write", "syscalls/sys_exit_write", AT_COVER_APPEND, true },
-	{ "append_enter_writev", "syscalls/sys_enter_writev", AT_COVER_APPEND, true },
-	{ "append_exit_writev", "syscalls/sys_exit_writev", AT_COVER_APPEND, true },
-	{ "append_enter_pwrite64", "syscalls/sys_enter_pwrite64", AT_COVER_APPEND, false },
-	{ "append_exit_pwrite64", "syscalls/sys_exit_pwrite64", AT_COVER_APPEND, false },
-	{ "append_enter_pwritev", "syscalls/sys_enter_pwritev", AT_COVER_APPEND, false },
-	{ "append_exit_pwritev", "syscalls/sys_exit_pwritev", AT_COVER_APPEND, false },
-	{ "sync_enter_fsync", "syscalls/sys_enter_fsync", AT_COVER_SYNC, true },
-	{ "sync_exit_fsync", "syscalls/sys_exit_fsync", AT_COVER_SYNC, true },
-	{ "sync_enter_fdatasync", "syscalls/sys_enter_fdatasync", AT_COVER_SYNC, true },
-	{ "sync_exit_fdatasync", "syscalls/sys_exit_fdatasync", AT_COVER_SYNC, true },
-	{ "sync_enter_sync_file_range", "syscalls/sys_enter_sync_file_range", AT_COVER_SYNC, false },
-	{ "sync_exit_sync_file_range", "syscalls/sys_exit_sync_file_range", AT_COVER_SYNC, false },
-	{ "sync_enter_msync", "syscalls/sys_enter_msync", AT_COVER_SYNC, false },
-	{ "sync_enter_msync_plain", "syscalls/sys_enter_msync", AT_COVER_SYNC, false },
-	{ "sync_exit_msync", "syscalls/sys_exit_msync", AT_COVER_SYNC, false },
-	{ "sync_ext4_file", "btf:ext4_sync_file_enter", AT_COVER_SYNC, false },
-	{ "block_bio_queue", "btf:block_bio_queue", AT_COVER_BLOCK, false },
-	{ "block_split", "btf:block_split", AT_COVER_BLOCK, false },
-	{ "block_getrq", "btf:block_getrq", AT_COVER_BLOCK, false },
-	{ "block_rq_insert", "btf:block_rq_insert", AT_COVER_BLOCK, false },
-	{ "block_rq_issue", "btf:block_rq_issue", AT_COVER_BLOCK, true },
-	{ "block_rq_requeue", "btf:block_rq_requeue", AT_COVER_BLOCK, false },
-	{ "block_rq_merge", "btf:block_rq_merge", AT_COVER_BLOCK, false },
-	{ "block_rq_complete", "btf:block_rq_complete", AT_COVER_BLOCK, true },
-	{ "journal_start_commit", "btf:jbd2_start_commit", AT_COVER_JOURNAL, true },
-	{ "journal_end_commit", "btf:jbd2_end_commit", AT_COVER_JOURNAL, true },
-	{ "journal_handle_wish", "btf:ext4_journal_start_inode", AT_COVER_JOURNAL, false },
-	{ "journal_handle_end", "btf:jbd2_handle_stats", AT_COVER_JOURNAL, false },
-	{ "wake_switch", "btf:sched_switch", AT_COVER_WAKE, true },
-	{ "wake_waking", "btf:sched_waking", AT_COVER_WAKE, true },
-	{ "journal_sync_enter", "btf:ext4_sync_file_enter", AT_COVER_JOURNAL, false },
-};
-#define NR_PIECES	(sizeof(pieces) / sizeof(pieces[0]))
-_Static_assert(NR_PIECES <= sizeof(((struct load *)0)->out), "load.out holds every piece");
-
-static const struct { const char *name, *reads; enum level from; } covers[AT_NR_COVER] = {
-	[AT_COVER_REQUEST] = { "request",
-		"size, API key, version, correlation id and client id of each request; of a Produce also acks, timeout, "
-		"topic, partition and the 61-byte header of its first 16 batches; size and correlation id of each response; "
-		"the peer's address and port", LEVEL_FULL },
-	[AT_COVER_ARRIVAL] = { "arrival", "sequence numbers of TCP segments to the broker's ports", LEVEL_FULL },
-	[AT_COVER_APPEND] = { "append", "the 61-byte header of the first 16 batches of each write to a segment", LEVEL_APPEND },
-	[AT_COVER_SYNC] = { "sync", "names, inode and device numbers of files under the log directories", LEVEL_DISK },
-	[AT_COVER_BLOCK] = { "block", "device, sector, size, flags and inode number of each request of the log directories' disks", LEVEL_DISK },
-	[AT_COVER_JOURNAL] = { "journal", "device and transaction number of each jbd2 commit; how long the broker's threads hold a handle, and for which inode", LEVEL_DISK },
-	[AT_COVER_WAKE] = { "wake", "which thread of the broker ended the last futex sleep of one that appends, and how long that was", LEVEL_FULL },
-	[AT_COVER_HEALTH] = { "health", "/sys/dev/block/*/stat, every 3 s", LEVEL_DISK },
 };
 
 static bool verbose;
@@ -215,7 +151,7 @@ static unsigned piece_by_name(const char *name)
 {
 	unsigned i = 0;
 
-	while (i < NR_PIECES && strcmp(pieces[i].prog, name))
+	while (i < nr_pieces && strcmp(pieces[i].prog, name))
 		i++;
 	return i;
 }
@@ -230,16 +166,21 @@ static void choose(struct probe *p, const char *trace)
 		if (!p->cover[c].on)
 			snprintf(p->cover[c].text, WHY, "not at this --level");
 	}
-	for (unsigned i = 0; i < NR_PIECES; i++) {
-		if (!strcmp(pieces[i].prog, find_vma ? "sync_enter_msync_plain" : "sync_enter_msync"))
+	for (unsigned i = 0; i < nr_pieces; i++) {
+		if (!strcmp(pieces[i].prog, find_vma ? "sync_enter_msync_plain" : "sync_enter_msync") ||
+		    !strcmp(pieces[i].prog, btf_args(l, "balance_dirty_pages") == 12 ? "nap_dirty" : "nap_dirty_old"))
 			l->out[i] = true;
 		else if (p->opt.level < covers[pieces[i].cover].from)
 			l->out[i] = true;
-		else if (!there(l, trace, pieces[i].at))
+		else if (there(l, trace, pieces[i].at))
+			continue;
+		else if (pieces[i].or && there(l, trace, pieces[i].or))
+			l->out[i] = true;
+		else
 			leave_out(p, i, "this kernel does not have it");
 	}
 	/* What lost a vital piece is left out whole. */
-	for (unsigned i = 0; i < NR_PIECES; i++)
+	for (unsigned i = 0; i < nr_pieces; i++)
 		if (!p->cover[pieces[i].cover].on)
 			l->out[i] = true;
 }
@@ -254,10 +195,11 @@ static int open_skeleton(struct probe *p)
 	l->skel->rodata->filter_topics = p->opt.nr_topics > 0;
 	l->skel->rodata->with_requests = p->cover[AT_COVER_REQUEST].on > 0;
 	l->skel->rodata->with_wakes = p->cover[AT_COVER_WAKE].on > 0;
+	l->skel->rodata->with_naps = p->cover[AT_COVER_NAP].on > 0;
 	l->skel->rodata->rq_args_lead = btf_args(l, "block_rq_issue") == 2;
 	l->skel->rodata->bio_args_lead = btf_args(l, "block_bio_queue") == 2;
 	bpf_map__set_max_entries(l->skel->maps.ring, p->opt.ring_mb << 20);
-	for (unsigned i = 0; i < NR_PIECES; i++) {
+	for (unsigned i = 0; i < nr_pieces; i++) {
 		struct bpf_program *prog = bpf_object__find_program_by_name(l->skel->obj, pieces[i].prog);
 
 		if (prog)
@@ -306,7 +248,7 @@ int load_open(struct probe *p, char *why, size_t size)
 	}
 	choose(p, trace);
 	/* A program that the verifier of this kernel refuses is left out, and the rest tried again. */
-	for (unsigned tries = 0; tries <= NR_PIECES; tries++) {
+	for (unsigned tries = 0; tries <= nr_pieces; tries++) {
 		unsigned i;
 
 		err = open_skeleton(p);
@@ -319,10 +261,10 @@ int load_open(struct probe *p, char *why, size_t size)
 		probe_bpf__destroy(l->skel);
 		l->skel = NULL;
 		i = piece_by_name(l->refused);
-		if (i == NR_PIECES || l->out[i])
+		if (i == nr_pieces || l->out[i])
 			break;
 		leave_out(p, i, "this kernel refused the program (see -v)");
-		for (unsigned j = 0; j < NR_PIECES; j++)
+		for (unsigned j = 0; j < nr_pieces; j++)
 			if (!p->cover[pieces[j].cover].on)
 				l->out[j] = true;
 	}
@@ -492,21 +434,4 @@ void load_close(struct probe *p)
 	btf__free(l->btf);
 	free(l);
 	p->load = NULL;
-}
-
-void load_describe(const struct probe *p, FILE *to)
-{
-	fprintf(to, "needs: root (CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE to read other processes' /proc, CAP_SYS_ADMIN to mount tracefs), Linux 5.8 with BTF\n");
-	for (unsigned c = 0; c < AT_NR_COVER; c++) {
-		if (p->opt.level < covers[c].from)
-			continue;
-		fprintf(to, "\n%s\n  reads: %s\n", covers[c].name, covers[c].reads);
-		for (unsigned i = 0; i < NR_PIECES; i++)
-			if (pieces[i].cover == c)
-				fprintf(to, "  program %-28s at %s %s\n", pieces[i].prog,
-					strncmp(pieces[i].at, "btf:", 4) ? "tracepoint" : "tp_btf",
-					strncmp(pieces[i].at, "btf:", 4) ? pieces[i].at : pieces[i].at + 4);
-	}
-	fprintf(to, "\nfrom user space: /proc (command lines, open files and sockets of the broker, thread names), the broker's "
-		"configuration file (log directories, listeners, node id), partition.metadata (topic ids)\n");
 }

@@ -71,7 +71,7 @@ struct {
 	__type(value, struct known_file);
 } files __weak SEC(".maps");
 
-extern const volatile __u32 filter_topics, with_requests, with_wakes;
+extern const volatile __u32 filter_topics, with_requests, with_wakes, with_naps;
 
 static __always_inline void count(__u32 what)
 {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "inner.h"
+#include "pieces.h"
 #include "probe.h"
 #include "record.h"
 
@@ -152,10 +153,6 @@ static uint64_t max_bytes(void)
 
 static void say_start(const struct probe *p)
 {
-	static const char *const names[AT_NR_COVER] = {
-		"request", "arrival", "append", "sync", "block", "journal", "wake", "health",
-	};
-
 	for (unsigned i = 0; i < p->nr_targets; i++) {
 		const struct target *t = &p->targets[i];
 
@@ -172,12 +169,12 @@ static void say_start(const struct probe *p)
 	fprintf(stderr, "acktrail probe: witnessing");
 	for (unsigned c = 0; c < AT_NR_COVER; c++)
 		if (p->cover[c].on)
-			fprintf(stderr, " %s", names[c]);
+			fprintf(stderr, " %s", covers[c].name);
 	fprintf(stderr, "; trail %s\n", p->writer.dir);
 	for (unsigned c = 0; c < AT_NR_COVER; c++)
 		if (p->cover[c].text[0] && strcmp(p->cover[c].text, "attached") &&
 		    strncmp(p->cover[c].text, "not ", 4))
-			fprintf(stderr, "acktrail probe: %s %s\n", names[c], p->cover[c].text);
+			fprintf(stderr, "acktrail probe: %s %s\n", covers[c].name, p->cover[c].text);
 }
 
 static void run(struct probe *p)

@@ -22,7 +22,11 @@ enum rec_kind {
 };
 
 /* As in trail.h, which BPF cannot include beside vmlinux.h; events.c checks that they agree. */
-enum rec_call { REC_CALL_FSYNC, REC_CALL_FDATASYNC, REC_CALL_MSYNC, REC_CALL_SYNC_FILE_RANGE };
+enum rec_call {
+	REC_CALL_FSYNC, REC_CALL_FDATASYNC, REC_CALL_MSYNC, REC_CALL_SYNC_FILE_RANGE,
+	REC_CALL_OSYNC_WRITE, REC_CALL_AIO, REC_CALL_URING,
+};
+enum rec_pause_why { REC_PAUSE_JOURNAL, REC_PAUSE_DIRTY, REC_PAUSE_PAGE, REC_PAUSE_IO, REC_PAUSE_LOCK, REC_PAUSE_LOG };
 enum rec_op { REC_OP_READ, REC_OP_WRITE, REC_OP_FLUSH, REC_OP_DISCARD, REC_OP_OTHER };
 #define REC_OP_PREFLUSH	(1u << 8)
 #define REC_OP_FUA		(2u << 8)
@@ -54,14 +58,20 @@ struct rec_append {
 	unsigned short index, more;	/* more: batches behind this one were not looked at */
 	unsigned char header[REC_HEADER];
 	unsigned char unread;		/* 1: the header could not be read */
-	unsigned char pad[2];
+	unsigned char naps;		/* 1: slept_ns is known */
+	unsigned char pad;
+	unsigned long long slept_ns;
 };
+
+#define REC_SYNC_NAPS		1u	/* slept_ns is known */
+#define REC_SYNC_RET_UNKNOWN	2u	/* whether it succeeded could not be seen */
 
 struct rec_sync {
 	struct rec h;
-	unsigned long long begin_ns, ino;
+	unsigned long long begin_ns, ino, slept_ns;
 	long long ret;
 	unsigned int dev, call;		/* enum rec_call */
+	unsigned int flags, pad;
 };
 
 struct rec_block {
@@ -71,7 +81,7 @@ struct rec_block {
 	unsigned int dev, bytes;
 	unsigned int op, queue_tid;	/* op: enum rec_op | REC_OP_* */
 	unsigned int error, bios;
-	unsigned int queue_pid, pad;
+	unsigned int queue_pid, ino_fs;	/* ino_fs: file system of ino */
 	char comm[REC_COMM];		/* of queue_tid */
 };
 

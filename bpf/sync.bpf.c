@@ -4,66 +4,34 @@
  * directories.  msync has no descriptor: its file is that of the mapping
  * (bpf_find_vma, 5.17), or the one that ext4 then names.
  */
-#include "maps.bpf.h"
-
-struct sync_state {
-	__u64 begin_ns;
-	struct inode_key file;
-	__u32 call, flags;
-};
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
-	__type(key, __u64);
-	__type(value, struct sync_state);
-} syncs SEC(".maps");
-
-static __always_inline int sync_remember(struct sync_state *state)
-{
-	__u64 id = bpf_get_current_pid_tgid();
-
-	state->begin_ns = bpf_ktime_get_ns();
-	if (bpf_map_update_elem(&syncs, &id, state, BPF_ANY))
-		count(COUNT_TABLE_FULL);
-	return 0;
-}
+#include "op.bpf.h"
 
 static __always_inline int sync_enter(__u32 fd, __u32 call)
 {
-	struct sync_state state = { .call = call };
+	struct op op = { .what = OP_SYNC, .call = call };
 	struct file *file;
 
 	if (!is_target())
 		return 0;
 	file = file_of_fd(fd);
-	if (!file)
+	if (!file || !file_flags(file, &op.file))
 		return 0;
-	state.flags = file_flags(file, &state.file);
-	return state.flags ? sync_remember(&state) : 0;
+	return op_begin(&op);
 }
 
 static __always_inline int sync_exit(__s64 ret)
 {
-	__u64 id = bpf_get_current_pid_tgid();
-	struct sync_state *state;
-	struct rec_sync *r;
+	struct op *op;
 
 	if (!is_target())
 		return 0;
-	state = bpf_map_lookup_elem(&syncs, &id);
-	if (!state)
+	op = op_now();
+	if (!op)
 		return 0;
 	/* An msync whose file never became known may be of any file: not told. */
-	r = state->flags ? rec_begin(REC_SYNC, sizeof(*r), bpf_ktime_get_ns()) : NULL;
-	if (r) {
-		r->begin_ns = state->begin_ns;
-		r->ino = state->file.ino;
-		r->dev = state->file.dev;
-		r->call = state->call;
-		r->ret = ret;
-		bpf_ringbuf_submit(r, 0);
-	}
-	bpf_map_delete_elem(&syncs, &id);
+	if (op->what == OP_SYNC)
+		op_tell_sync(op, bpf_ktime_get_ns(), ret, 0);
+	op_end();
 	return 0;
 }
 
@@ -105,32 +73,32 @@ int sync_exit_sync_file_range(struct sys_exit *ctx)
 
 static long vma_found(struct task_struct *task, struct vm_area_struct *vma, void *data)
 {
-	struct sync_state *state = data;
+	struct op *op = data;
 	struct file *file = BPF_CORE_READ(vma, vm_file);
 
 	if (file)
-		state->flags = file_flags(file, &state->file);
+		op->what = file_flags(file, &op->file) ? OP_SYNC : 0;
 	return 0;
 }
 
 SEC("tracepoint/syscalls/sys_enter_msync")
 int sync_enter_msync(struct sys_enter *ctx)
 {
-	struct sync_state state = { .call = REC_CALL_MSYNC };
+	struct op op = { .what = OP_SYNC | OP_NAMELESS, .call = REC_CALL_MSYNC };
 
 	if (!is_target())
 		return 0;
-	bpf_find_vma(bpf_get_current_task_btf(), ctx->args[0], vma_found, &state, 0);
-	return sync_remember(&state);
+	bpf_find_vma(bpf_get_current_task_btf(), ctx->args[0], vma_found, &op, 0);
+	return op.what ? op_begin(&op) : 0;
 }
 
 /* The same before 7c7e3d31e785 (5.17) brought bpf_find_vma: ext4 names the file. */
 SEC("tracepoint/syscalls/sys_enter_msync")
 int sync_enter_msync_plain(struct sys_enter *ctx)
 {
-	struct sync_state state = { .call = REC_CALL_MSYNC };
+	struct op op = { .what = OP_SYNC | OP_NAMELESS, .call = REC_CALL_MSYNC };
 
-	return is_target() ? sync_remember(&state) : 0;
+	return is_target() ? op_begin(&op) : 0;
 }
 
 SEC("tracepoint/syscalls/sys_exit_msync")
@@ -140,17 +108,17 @@ int sync_exit_msync(struct sys_exit *ctx)
 }
 
 SEC("tp_btf/ext4_sync_file_enter")
-int BPF_PROG(sync_ext4_file, struct file *file, int datasync)
+int BPF_PROG(sync_ext4_file, struct file *file)
 {
-	__u64 id = bpf_get_current_pid_tgid();
-	struct sync_state *state = bpf_map_lookup_elem(&syncs, &id);
+	struct op *op = op_now();
 	struct inode_key key;
 
-	if (state && !state->flags) {
-		state->flags = file_flags(file, &key);
-		state->file = key;
+	if (op && op->what & OP_NAMELESS) {
+		op->what = file_flags(file, &key) ? OP_SYNC : 0;
+		op->file = key;
 	}
 	return 0;
 }
 
+__u32 ops_busy, ops_async;
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";

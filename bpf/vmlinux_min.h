@@ -32,8 +32,8 @@ enum { BPF_ANY = 0 };
 
 #pragma clang attribute push (__attribute__((preserve_access_index)), apply_to = record)
 
-struct super_block { __u32 s_dev; void *s_fs_info; };
-struct inode { unsigned short i_mode; struct super_block *i_sb; unsigned long i_ino; };
+struct super_block { __u32 s_dev; unsigned long s_flags; void *s_fs_info; };
+struct inode { unsigned short i_mode; unsigned int i_flags; struct super_block *i_sb; unsigned long i_ino; };
 struct qstr {
 	union {
 		struct { __u32 hash, len; };
@@ -43,10 +43,10 @@ struct qstr {
 };
 struct dentry { struct dentry *d_parent; struct qstr d_name; struct inode *d_inode; };
 struct path { struct dentry *dentry; };
-struct file { void *private_data; struct inode *f_inode; struct path f_path; long long f_pos; };
+struct file { unsigned int f_flags; void *private_data; struct inode *f_inode; struct path f_path; long long f_pos; };
 struct fdtable { unsigned int max_fds; struct file **fd; };
 struct files_struct { struct fdtable *fdt; };
-struct task_struct { int pid, tgid; struct files_struct *files; void *journal_info; };
+struct task_struct { unsigned int flags, in_iowait : 1; int pid, tgid; struct files_struct *files; void *journal_info; };
 struct vm_area_struct { struct file *vm_file; };
 
 struct in6_addr { __u8 at[16]; };
@@ -76,16 +76,6 @@ struct request {
 	__u64 __sector;
 	struct bio *bio;
 };
-
-struct transaction_s { __u32 t_tid; };
-struct journal_s {
-	struct block_device *j_fs_dev;
-	__u32 j_commit_sequence;
-	struct transaction_s *j_committing_transaction;
-	struct task_struct *j_task;
-};
-struct ext4_sb_info { struct journal_s *s_journal; };
-struct ext4_inode_info { struct inode vfs_inode; __u32 i_sync_tid, i_datasync_tid; };
 
 #pragma clang attribute pop
 

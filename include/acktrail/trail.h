@@ -187,7 +187,7 @@ E(PRODUCE, produce, 9, "produce call returned", \
 	F(u64, begin_ns)			/* first call entered */ \
 	F(u32, inst) F(u32, topic) F(s32, partition) F(s32, err)	/* 0: accepted after waiting */ \
 	F(u32, count) F(u32, pad), "")		/* calls folded: refused in a row */ \
-E(LIB_RESPONSE, lib_response, 10, "on_response_received with an error", \
+E(LIB_RESPONSE, lib_response, 10, "on_response_received: an error, or all there is", \
 	F(s64, rtt_us) F(u64, size) \
 	F(u32, inst) F(s32, broker) F(s32, err) F(s32, api), "") \
 E(LIB_REQUEST, lib_request, 11, "on_request_sent", \
@@ -239,17 +239,21 @@ E(THREAD, thread, 35, "named", \
 	F(u32, pid) F(u32, pad), "comm") \
 E(DEVICE, device, 36, "found", \
 	F(u64, dev) F(u64, parent)		/* whole disk of a partition, else 0 */ \
-	F(u32, rotational) F(u32, write_cache), "name")	/* write_cache 1: write back */ \
+	F(u32, rotational) F(u32, write_cache)	/* write_cache 1: write back */ \
+	F(u64, below) F(u64, below_ino)		/* of a stacked one (loop, dm, md): the disk beneath, the file on it; 0 */ \
+	F(u32, stacked) F(u32, below_fs), "name")	/* stacked: nr of devices beneath, or 1; fs of below_ino as in BLOCK */ \
 E(APPEND, append, 40, "write call returned", \
 	F(u64, begin_ns) F(u64, position)	/* in the file, -1 unknown */ \
 	F(s64, first_ts_ms) F(s64, max_ts_ms) F(s64, producer_id) F(s64, base_offset) \
 	F(s64, ret)				/* bytes written or -errno */ \
 	F(u32, pid) F(u32, file) F(u32, topic) F(s32, partition) \
 	F(u32, crc) F(u32, count) F(u32, bytes) F(s32, base_sequence) \
-	F(s16, epoch) F(u16, attributes) F(u16, index) F(u16, flags), "")	/* AT_APPEND_* */ \
+	F(s16, epoch) F(u16, attributes) F(u16, index) F(u16, flags) \
+	F(u64, slept_ns), "")			/* within the call; flags AT_BATCH_*, with AT_BATCH_NAPS */ \
 E(SYNC, sync, 41, "call returned", \
 	F(u64, begin_ns) F(u64, dev) F(u64, ino) \
-	F(s64, ret) F(u32, pid) F(u32, file) F(u32, call) F(u32, flags), "")	/* enum at_call */ \
+	F(s64, ret) F(u32, pid) F(u32, file) F(u32, call) F(u32, flags)	/* enum at_call, AT_SYNC_* */ \
+	F(u64, slept_ns), "")			/* within the call, with AT_SYNC_NAPS */ \
 E(BLOCK, block, 42, "completed", \
 	F(u64, queue_ns)			/* first bio queued, 0 unknown */ \
 	F(u64, start_ns)			/* request got (tags, throttling passed), 0 unknown */ \
@@ -257,7 +261,8 @@ E(BLOCK, block, 42, "completed", \
 	F(u64, issue_ns)			/* given to the device */ \
 	F(u64, dev) F(u64, sector) F(u64, ino)	/* inode of the first page, 0 unknown */ \
 	F(u32, bytes) F(u32, op)		/* enum at_op | AT_REQ_* << 8 */ \
-	F(u32, queue_tid) F(u32, error) F(u32, bios) F(u32, pad), "") \
+	F(u32, queue_tid) F(u32, error) F(u32, bios) \
+	F(u32, ino_fs), "")			/* file system of ino: major << 20 | minor, 0 unknown */ \
 E(COMMIT, commit, 43, "journal commit ended", \
 	F(u64, begin_ns) F(u64, dev) F(u64, transaction) \
 	F(u32, waiters) F(u32, how)		/* how 0: jbd2, 1: XFS log force */ \
@@ -316,6 +321,11 @@ E(PAUSE, pause, 51, "journal handle, dirty throttling or page wait ended", \
 #define AT_BATCH_OPEN		4u	/* restated while unanswered */
 #define AT_BATCH_MORE		8u	/* batches beyond this one were not looked at */
 #define AT_BATCH_FOLLOWER	16u	/* APPEND: written by a replica fetcher */
+#define AT_BATCH_NAPS		32u	/* APPEND: its sleeps were watched */
+
+/* Bits of SYNC.flags. */
+#define AT_SYNC_NAPS		1u	/* its sleeps were watched */
+#define AT_SYNC_RET_UNKNOWN	2u	/* how it ended could not be seen */
 
 /* Bits of RESPONSE.flags. */
 #define AT_RESP_UNMATCHED	1u	/* its request was not seen whole */
@@ -349,12 +359,21 @@ enum at_op { AT_OP_READ, AT_OP_WRITE, AT_OP_FLUSH, AT_OP_DISCARD, AT_OP_OTHER };
 #define AT_REQ_META	8u
 #define AT_REQ_FLUSH_SEQ 16u	/* issued by the flush machinery */
 
-enum at_pause { AT_PAUSE_JOURNAL, AT_PAUSE_DIRTY, AT_PAUSE_PAGE };
+enum at_pause {
+	AT_PAUSE_JOURNAL,	/* a handle of the journal, with all that happened in it */
+	AT_PAUSE_DIRTY,		/* asleep: too much is dirty */
+	AT_PAUSE_PAGE,		/* asleep until a page was written to the disk */
+	AT_PAUSE_IO,		/* asleep for other I/O */
+	AT_PAUSE_LOCK,		/* asleep, not for I/O: a lock, or another thread */
+	AT_PAUSE_LOG,		/* asleep for XFS's log */
+};
 
 /* COVERAGE.what: each kind of evidence that a probe gives or leaves out. */
 enum at_coverage {
 	AT_COVER_REQUEST, AT_COVER_ARRIVAL, AT_COVER_APPEND, AT_COVER_SYNC,
-	AT_COVER_BLOCK, AT_COVER_JOURNAL, AT_COVER_WAKE, AT_COVER_HEALTH, AT_NR_COVER,
+	AT_COVER_BLOCK, AT_COVER_JOURNAL, AT_COVER_WAKE, AT_COVER_HEALTH,
+	AT_COVER_NAP,		/* sleeps within appends and syncs */
+	AT_NR_COVER,
 };
 
 /* ---- what follows is derived from AT_EVENTS ------------------------------ */

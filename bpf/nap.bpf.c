@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/*
+ * nap: the sleeps of a thread within its write or sync, and why it slept: for I/O
+ * or not, and what the tracepoint right before the sleep said.  From that it was
+ * woken to that it ran is no sleep: it waited for a CPU.
+ */
+#include "op.bpf.h"
+
+#define NAP_NS		500000u		/* shorter ones are only added up */
+#define HINT_NS		100000u		/* from the tracepoint to the sleep that it speaks of */
+
+static __always_inline __u32 why(const struct op *op)
+{
+	bool told = op->hint_ns && op->asleep_ns - op->hint_ns < HINT_NS;
+
+	if (op->in_io)		/* dirty throttling and pages sleep as for I/O, the log does not */
+		return told && op->hint != REC_PAUSE_LOG ? op->hint : REC_PAUSE_IO;
+	return (told && op->hint == REC_PAUSE_LOG) || op->in_log ? REC_PAUSE_LOG : REC_PAUSE_LOCK;
+}
+
+static __always_inline void nap_over(struct op *op, __u32 tid)
+{
+	__u64 end = op->woken_ns ? op->woken_ns : bpf_ktime_get_ns(), ns = end - op->asleep_ns;
+	struct rec_pause *r;
+
+	op->slept_ns += ns;
+	if (ns >= NAP_NS && (r = rec_begin(REC_PAUSE, sizeof(*r), end))) {
+		r->h.pid = op->tgid;	/* not who runs now */
+		r->h.tid = tid;
+		r->begin_ns = op->asleep_ns;
+		r->ino = op->file.ino;
+		r->dev = op->file.dev;
+		r->why = why(op);
+		r->transaction = r->journal_tid = 0;
+		bpf_ringbuf_submit(r, 0);
+	}
+	op->asleep_ns = op->woken_ns = op->hint_ns = 0;
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(nap_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	struct op *op;
+	__u32 tid;
+
+	if (!ops_busy)
+		return 0;
+	if (!preempt) {
+		tid = prev->pid;
+		op = bpf_map_lookup_elem(&ops, &tid);
+		if (op) {
+			op->asleep_ns = bpf_ktime_get_ns();
+			op->woken_ns = 0;
+			op->in_io = BPF_CORE_READ_BITFIELD_PROBED(prev, in_iowait);
+		}
+	}
+	tid = next->pid;
+	op = bpf_map_lookup_elem(&ops, &tid);
+	if (op && op->asleep_ns)
+		nap_over(op, tid);
+	return 0;
+}
+
+SEC("tp_btf/sched_waking")
+int BPF_PROG(nap_waking, struct task_struct *woken)
+{
+	struct op *op;
+	__u32 tid;
+
+	if (!ops_busy)
+		return 0;
+	tid = woken->pid;
+	op = bpf_map_lookup_elem(&ops, &tid);
+	if (op && op->asleep_ns && !op->woken_ns)
+		op->woken_ns = bpf_ktime_get_ns();
+	return 0;
+}
+
+/* Too much is dirty: the writer is made to pause; for how long stands second to last. */
+static __always_inline int dirty(long pause)
+{
+	if (pause > 0)
+		op_hint(REC_PAUSE_DIRTY);
+	return 0;
+}
+
+SEC("tp_btf/balance_dirty_pages")
+int nap_dirty(__u64 *ctx)
+{
+	return dirty(ctx[AT_DIRTY_ARGS - 2]);
+}
+
+SEC("tp_btf/balance_dirty_pages")
+int nap_dirty_old(__u64 *ctx)
+{
+	return dirty(ctx[AT_DIRTY_ARGS_OLD - 2]);
+}
+
+/* A page is being written to the disk: a sync waits for its own, a write for a stable one. */
+SEC("tp_btf/folio_wait_writeback")
+int nap_folio(void *ctx)
+{
+	op_hint(REC_PAUSE_PAGE);
+	return 0;
+}
+
+SEC("tp_btf/wait_on_page_writeback")
+int nap_page(void *ctx)
+{
+	op_hint(REC_PAUSE_PAGE);
+	return 0;
+}
+
+char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";

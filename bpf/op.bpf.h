@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * op.bpf.h - a thread's write or sync while it lasts.  A write to a file that was
+ * opened O_DSYNC is both.  nap.bpf.c watches the sleeps of these threads alone.
+ */
+#ifndef ACKTRAIL_OP_BPF_H
+#define ACKTRAIL_OP_BPF_H
+
+#include "maps.bpf.h"
+
+#define OP_APPEND	1u	/* a write to a segment */
+#define OP_SYNC		2u	/* told as a sync when it ends */
+#define OP_NAMELESS	4u	/* a sync whose file is not known yet */
+#define OP_ASYNC	8u	/* in a worker, for whom it was submitted */
+
+/* Why the next sleep will be, as a tracepoint right before it said; enum at_pause, 0 unknown. */
+struct op {
+	__u64 begin_ns;
+	__u64 pos, buf;			/* buf: the bytes, or the iovec when nr_iov > 0 */
+	__u64 asleep_ns, woken_ns;	/* 0: awake; 0: nobody woke it yet */
+	__u64 slept_ns;			/* in all, also what is too short to be told */
+	__u64 hint_ns;
+	struct inode_key file;
+	__u32 nr_iov, what, call, hint;
+	__u32 in_io, in_log;		/* the sleep is for I/O; XFS was asked to force its log */
+	__u32 tgid, pad;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);		/* tid */
+	__type(value, struct op);
+} ops __weak SEC(".maps");
+
+/* How many there are: the programs of the scheduler look no further when it is 0. */
+extern __u32 ops_busy, ops_async;
+
+static __always_inline struct op *op_now(void)
+{
+	__u32 tid = (__u32)bpf_get_current_pid_tgid();
+
+	return ops_busy ? bpf_map_lookup_elem(&ops, &tid) : NULL;
+}
+
+static __always_inline int op_begin(struct op *op)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	__u32 tid = (__u32)id;
+
+	if (!op->tgid)
+		op->tgid = id >> 32;
+	if (!op->begin_ns)
+		op->begin_ns = bpf_ktime_get_ns();
+	/* Whose end was never seen (a thread killed in the middle) still counts as busy. */
+	if (!bpf_map_update_elem(&ops, &tid, op, BPF_NOEXIST)) {
+		__sync_fetch_and_add(&ops_busy, 1);
+		if (op->what & OP_ASYNC)
+			__sync_fetch_and_add(&ops_async, 1);
+	} else if (bpf_map_update_elem(&ops, &tid, op, BPF_ANY)) {
+		count(COUNT_TABLE_FULL);
+	}
+	return 0;
+}
+
+static __always_inline void op_end(void)
+{
+	__u32 tid = (__u32)bpf_get_current_pid_tgid();
+
+	if (!bpf_map_delete_elem(&ops, &tid))
+		__sync_fetch_and_add(&ops_busy, -1);
+}
+
+static __always_inline void op_tell_sync(struct op *op, __u64 now, __s64 ret, __u32 flags)
+{
+	struct rec_sync *r = rec_begin(REC_SYNC, sizeof(*r), now);
+
+	if (!r)
+		return;
+	r->h.pid = op->tgid;
+	r->begin_ns = op->begin_ns;
+	r->slept_ns = op->slept_ns;
+	r->ino = op->file.ino;
+	r->dev = op->file.dev;
+	r->call = op->call;
+	r->ret = ret;
+	r->flags = flags | (with_naps ? REC_SYNC_NAPS : 0);
+	r->pad = 0;
+	bpf_ringbuf_submit(r, 0);
+}
+
+/* The tracepoint in which the current thread is comes right before a sleep. */
+static __always_inline void op_hint(__u32 why)
+{
+	struct op *op = op_now();
+
+	if (!op)
+		return;
+	op->hint = why;
+	op->hint_ns = bpf_ktime_get_ns();
+}
+
+#endif
