@@ -145,7 +145,7 @@ static void phases_text(FILE *f, const struct tl_batch *b)
 			parts_text(parts, sizeof(parts), p->parts);
 			n += snprintf(word + n, sizeof(word) - (size_t)n, "%s", parts);
 		}
-		if (p->cause != TL_CAUSE_UNKNOWN)
+		if (p->cause != TL_CAUSE_UNKNOWN && strcmp(tl_cause_names[p->cause], tl_phase_names[p->name]))
 			snprintf(word + n, sizeof(word) - (size_t)n, " [%s%s%s]", tl_cause_names[p->cause],
 				 p->culprit ? " " : "", p->culprit ? p->culprit : "");
 		wrap_word(&w, word);

@@ -267,6 +267,7 @@ void join_free(struct join *j)
 	for (uint32_t i = 0; i < j->nr_trails; i++)
 		free(j->trails[i]);
 	free(j->trails);
+	lib_free(j);
 	free(j->stalls);
 	free(j->blks);
 	free(j->commits);

@@ -414,6 +414,7 @@ static void fold_rest(struct join *j, struct fold *f)
 	/* What is left of a fold begins later than the fold did. */
 	if (f->pos)
 		b->created_inferred = true;
+	lib_attempts(j, jb, f->ev, f->created_first, f->ns, b->base_offset);
 	fold_take(j, f, jb, TL_JOIN_NONE);
 	jb->b.created_first_ns = f->created_first;
 }

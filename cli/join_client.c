@@ -41,6 +41,8 @@ static void req_free(struct join *j, struct req *r)
 	HASH_DEL(j->reqs, r);
 	if (r->breq)
 		r->breq->req = NULL;
+	if (r->lib)
+		lib_landed(r->lib);
 	free(r->links);
 	free(r);
 }
@@ -83,79 +85,93 @@ static struct req *req_get(struct join *j, struct jtrail *t, uint32_t conn, uint
 	return r;
 }
 
-static void request_event(struct join *j, struct jtrail *t, const struct event *ev)
+static bool conn_waits(const struct conn *c)
 {
-	const struct ev_request *e = &ev->request;
-	struct req *r = req_find(j, t, e->conn, e->corr);
-	struct conn *c = conn_get(j, t, e->conn);
+	struct req *r;
+
+	DL_FOREACH(c->reqs, r)
+		if (r->flying)
+			return true;
+	return false;
+}
+
+struct req *req_sent(struct join *j, struct jtrail *t, uint32_t conn, uint32_t corr, const struct req *like)
+{
+	struct req *r = req_find(j, t, conn, corr);
+	struct conn *c = conn_get(j, t, conn);
 	struct inst *in;
 
 	if (r && r->told)
-		return;
-	if (!r && c->max_corr >= e->corr && c->max_corr) {
+		return NULL;
+	if (!r && c->max_corr >= corr && c->max_corr) {
 		/* Restated, and long answered; CorrIds of a connection only grow. */
-		return;
+		return NULL;
 	}
-	r = req_get(j, t, e->conn, e->corr);
+	r = req_get(j, t, conn, corr);
 	r->told = true;
-	r->begin_ns = event_axis(ev, e->begin_ns ? e->begin_ns : ev->ns);
-	r->end_ns = event_axis(ev, ev->ns);
-	r->size = e->size;
-	r->api = e->api;
-	r->version = e->version;
-	r->acks = e->acks;
-	r->client_id = join_intern(j, ev->tail, ev->tail_len);
+	r->begin_ns = like->begin_ns;
+	r->end_ns = like->end_ns;
+	r->size = like->size;
+	r->api = like->api;
+	r->version = like->version;
+	r->acks = like->acks;
+	r->client_id = like->client_id;
 	conn_sign(c, r->end_ns, SIGN_LIFE);
+	if (!conn_waits(c))
+		c->asked_ns = r->end_ns;
 	for (uint32_t i = 0; i < r->nr_links; i++)
 		if (r->links[i].batch)
 			r->links[i].batch->b.attempts[r->links[i].attempt].write_end_ns = r->end_ns;
 	if (r->end_ns - r->begin_ns > JOIN_MS)
 		spans_add(&c->peer->busy, r->begin_ns, r->end_ns);
-	if (e->api == KAFKA_PRODUCE && e->acks == 0)
+	if (r->api == KAFKA_PRODUCE && r->acks == 0)
 		r->over = true;			/* nobody answers; its batches free it */
 	else if (!r->over)
 		peer_fly(j, r);
 	in = inst_find(j, t->index, c->inst);
-	if (in && e->api == KAFKA_PRODUCE && !in->produced) {
+	if (in && r->api == KAFKA_PRODUCE && !in->produced) {
 		in->produced = true;
 		spans_close(&in->prelude, r->begin_ns);
 	} else if (in && !in->produced) {
 		spans_open(&in->prelude, r->begin_ns, TL_CAUSE_COLD_START);
 	}
 	/* A later one bumps the epoch: nothing is sent until it is answered. */
-	if (e->api == KAFKA_INIT_PRODUCER_ID) {
+	if (r->api == KAFKA_INIT_PRODUCER_ID) {
 		if (in && in->no_id.nr)
 			spans_open(&in->no_id, r->end_ns, TL_CAUSE_IDEMPOTENCE);
 	}
+	return r;
+}
+
+static void request_event(struct join *j, struct jtrail *t, const struct event *ev)
+{
+	const struct ev_request *e = &ev->request;
+
+	req_sent(j, t, e->conn, e->corr, &(struct req){
+		.begin_ns = event_axis(ev, e->begin_ns ? e->begin_ns : ev->ns), .end_ns = event_axis(ev, ev->ns),
+		.size = e->size, .api = e->api, .version = e->version, .acks = e->acks,
+		.client_id = join_intern(j, ev->tail, ev->tail_len) });
 }
 
 /* Has that instance a request under way on any connection? */
 static bool conns_flying(struct join *j, const struct inst *in)
 {
 	struct conn *c, *tmp;
-	struct req *r;
 
 	HASH_ITER(hh, j->conns, c, tmp)
-		if (c->key.trail == in->key.trail && c->inst == in->key.id && !c->end_ns)
-			DL_FOREACH(c->reqs, r)
-				if (r->flying)
-					return true;
+		if (c->key.trail == in->key.trail && c->inst == in->key.id && !c->end_ns && conn_waits(c))
+			return true;
 	return false;
 }
 
-static void response_event(struct join *j, struct jtrail *t, const struct event *ev)
+void req_answered(struct join *j, struct req *r, int64_t ns, int16_t error)
 {
-	struct req *r = req_find(j, t, ev->response.conn, ev->response.corr);
-	struct inst *in = r ? inst_find(j, t->index, r->conn->inst) : NULL;
-	int64_t ns = event_axis(ev, ev->ns);
+	struct inst *in = inst_find(j, r->key.trail, r->conn->inst);
 
-	if (!r || r->over)
-		return;
 	r->response_ns = ns;
 	conn_sign(r->conn, ns, SIGN_LIFE);
 	r->conn->answered_ns = ns;
 	r->conn->answered_corr = r->key.corr;
-	r->throttle_ms = ev->response.throttle_ms;
 	peer_land(j, r, ns);
 	if (in && !in->produced) {
 		const char *name = kafka_api_name(r->api);
@@ -164,7 +180,7 @@ static void response_event(struct join *j, struct jtrail *t, const struct event 
 		if (in->prelude.open_since && !conns_flying(j, in))
 			spans_close(&in->prelude, ns);
 	}
-	if (in && r->api == KAFKA_INIT_PRODUCER_ID && !ev->response.error)
+	if (in && r->api == KAFKA_INIT_PRODUCER_ID && !error)
 		spans_close(&in->no_id, ns);
 	for (uint32_t i = 0; i < r->nr_links; i++) {
 		struct link *l = &r->links[i];
@@ -175,6 +191,20 @@ static void response_event(struct join *j, struct jtrail *t, const struct event 
 		fate_replied(j, l->batch, l->attempt);
 	}
 	req_over(j, r);
+}
+
+static void response_event(struct join *j, struct jtrail *t, const struct event *ev)
+{
+	const struct ev_response *e = &ev->response;
+	struct req *r = req_find(j, t, e->conn, e->corr);
+	int64_t ns = event_axis(ev, ev->ns);
+
+	if (!r || r->over)
+		return;
+	r->throttle_ms = e->throttle_ms;
+	if (e->throttle_ms > 0)
+		spans_add(&r->conn->throttled, ns, ns + e->throttle_ms * JOIN_MS);
+	req_answered(j, r, ns, e->error);
 }
 
 static void reply_event(struct join *j, struct jtrail *t, const struct event *ev)
@@ -472,11 +502,8 @@ bool client_event(struct join *j, struct jtrail *t, const struct event *ev)
 	case AT_EV_RESPONSE:	 response_event(j, t, ev); return true;
 	case AT_EV_TCP:		 tcp_event(j, t, ev); return true;
 	case AT_EV_REPLY:	 reply_event(j, t, ev); return true;
-	case AT_EV_LIB_REQUEST:
-		if (ev->lib_request.conn)
-			conn_bind(j, conn_get(j, t, ev->lib_request.conn),
-				  ev->lib_request.inst, ev->lib_request.broker);
-		return true;
+	case AT_EV_LIB_REQUEST:	 lib_request(j, t, ev); return true;
+	case AT_EV_LIB_RESPONSE: lib_response(j, t, ev); return true;
 	default:
 		return false;
 	}

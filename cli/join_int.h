@@ -14,6 +14,7 @@
 #define JOIN_MS		1000000LL
 #define JOIN_SPANS	64u	/* intervals remembered of a kind */
 #define JOIN_COLD	12u
+#define SYN_AGAIN	(1000 * JOIN_MS)	/* a SYN that got no answer is sent again after that */
 #define JOIN_BUSY	1024u	/* answered requests remembered per broker connection */
 
 void *join_alloc(size_t n);		/* zeroed; ends the program when there is none */
@@ -58,6 +59,7 @@ struct peer {
 	enum { PEER_OTHER, PEER_CONNECT, PEER_TLS, PEER_AUTH, PEER_UP } state;	/* last told */
 	int64_t	 state_ns;		/* since */
 	struct spans down, shaking, full, busy;	/* shaking: connected, not yet usable */
+	struct spans connecting;	/* TCP connects and nobody answers */
 	int64_t	 lost_ns, lost_since;	/* when its last connection ended, and why */
 	enum tl_cause lost_cause;
 	struct conn *lost_conn;
@@ -86,6 +88,7 @@ struct inst {
 /* Signs of life, and what TCP said of an overdue request. */
 #define JOIN_SIGNS 256u
 struct sign { int64_t ns; enum { SIGN_LIFE, SIGN_ACKED, SIGN_STUCK } what; };
+#define JOIN_SAMPLE	(1500 * JOIN_MS)	/* two words of TCP are no further apart while it is asked */
 
 struct conn {
 	struct key2 key;
@@ -100,8 +103,10 @@ struct conn {
 	struct bconn *bconn;		/* the same connection as the broker sees it */
 	struct req *reqs;		/* not yet freed */
 	uint32_t max_corr;
+	int64_t	 asked_ns;		/* the first request since there was none in flight */
 	int64_t	 answered_ns;		/* the latest answer read, */
 	uint32_t answered_corr;		/* and to which request */
+	struct spans throttled;		/* the broker reads on later, by its own word */
 	struct sign *signs;		/* a ring of JOIN_SIGNS, or NULL */
 	uint32_t nr_signs;
 	UT_hash_handle hh;
@@ -120,6 +125,7 @@ struct req {
 	bool	 told, flying, over;	/* REQUEST seen; counted in flight; answered or dead */
 	const char *client_id;
 	struct breq *breq;
+	struct lib_req *lib;		/* the library alone told of it */
 	struct link *links;
 	uint32_t nr_links, live_links;
 	struct req *prev, *next;	/* of conn */
@@ -306,14 +312,23 @@ struct jtrail {
 struct blk {
 	int64_t	 queue, start, insert, issue, done;
 	uint64_t dev, ino;
-	uint32_t trail, tid, op;
+	uint32_t trail, tid, op, fs;	/* fs: of ino, as the kernel numbers it; 0 unknown */
 };
-struct commit { int64_t begin, end; uint64_t dev; uint32_t trail, waiters, tid; };
-struct device { struct { uint64_t dev; uint32_t trail, pad; } key; uint64_t root; const char *name; UT_hash_handle hh; };
+struct commit { int64_t begin, end; uint64_t dev, transaction; uint32_t trail, waiters, tid; bool xfs; };
+struct pause { int64_t begin, end; uint64_t transaction; uint32_t trail, tid, why; };	/* enum at_pause */
+struct device {
+	struct { uint64_t dev; uint32_t trail, pad; } key;
+	uint64_t root;			/* where its requests are seen, 0: on itself */
+	uint64_t below, below_ino;	/* of a loop device: where its file lies */
+	uint32_t below_fs, stacked;
+	const char *name;
+	UT_hash_handle hh;
+};
 struct stalled { int64_t begin, end; struct topic *topic; uint32_t trail, inst; int32_t partition; };
 
 #define JOIN_BLKS	65536u
 #define JOIN_COMMITS	4096u
+#define JOIN_PAUSES	16384u
 #define JOIN_STALLS	1024u
 
 struct join {
@@ -321,9 +336,9 @@ struct join {
 	int64_t	 now;
 	struct jtrail **trails;
 	uint32_t nr_trails, nr_probes;
+	bool	 several_clocks;	/* there is a probe on another clock than some trail's */
 
 	struct topic *topics;
-	bool	 several_clocks;	/* there is a probe on another clock than some trail's */
 	struct interned *strings;
 	struct topic_id *topic_ids;
 	struct topic_uuid *topic_uuids;
@@ -335,6 +350,7 @@ struct join {
 	struct part *parts;
 	struct stalled *stalls;
 	uint32_t nr_stalls;
+	struct lib *lib;		/* join_lib.c; NULL: all was read on the wire */
 
 	struct bconn *bconns;
 	struct breq *breqs;
@@ -346,6 +362,8 @@ struct join {
 	struct place_slot *places;
 	struct plog *plogs;
 	struct device *devices;
+	struct pause *pauses;
+	uint32_t nr_pauses;
 	struct blk *blks;
 	uint32_t nr_blks;
 	struct commit *commits;
@@ -386,12 +404,24 @@ struct part *part_get(struct join *j, uint32_t trail, struct topic *topic, int32
 void batch_absorb(struct join *j, struct jbatch *jb);	/* those that it regroups */
 void req_unlink(struct join *j, struct req *r);		/* one batch less needs it */
 void req_over(struct join *j, struct req *r);		/* answered, or it never will be */
+struct req *req_sent(struct join *j, struct jtrail *t, uint32_t conn, uint32_t corr,
+		     const struct req *like);		/* NULL: told already */
+void req_answered(struct join *j, struct req *r, int64_t ns, int16_t error);
+
+/* join_lib.c */
+void lib_request(struct join *j, struct jtrail *t, const struct event *ev);
+void lib_response(struct join *j, struct jtrail *t, const struct event *ev);
+void lib_landed(struct lib_req *r);			/* its struct req is no more */
+void lib_attempts(struct join *j, struct jbatch *jb, const struct event *ev, int64_t made, int64_t ns,
+		  int64_t offset);
+void lib_free(struct join *j);
 
 /* join_peer.c */
 void spans_open(struct spans *s, int64_t ns, enum tl_cause cause);
 void spans_blame(struct spans *s, struct conn *c, int64_t since);	/* the open one */
 void spans_close(struct spans *s, int64_t ns);
 void spans_add(struct spans *s, int64_t begin, int64_t end);
+int64_t spans_within(const struct spans *s, int64_t from, int64_t to);	/* closed ones */
 struct peer *peer_find(struct join *j, uint32_t trail, uint32_t inst, int32_t broker);
 void peer_fly(struct join *j, struct req *r);		/* in flight from here on */
 void peer_land(struct join *j, struct req *r, int64_t ns);
@@ -404,7 +434,8 @@ void broker_state(struct join *j, struct jtrail *t, const struct event *ev);
 void cold_step(struct inst *in, const char *name, int64_t begin, int64_t end);
 void conn_sign(struct conn *c, int64_t ns, int what);
 void tcp_event(struct join *j, struct jtrail *t, const struct event *ev);
-enum tl_cause conn_says(const struct conn *c, int64_t from, int64_t to);	/* TCP's word; UNKNOWN none */
+/* TCP's word: NETWORK (or IDLE), BROKER_SIDE (or a proxy before it); UNKNOWN: none. */
+enum tl_cause conn_says(const struct conn *c, int64_t from, int64_t to);
 bool conn_local(const struct conn *c);			/* both ends on one host */
 bool conn_read_on(const struct conn *c, int64_t from, int64_t to);	/* the client kept at it */
 
@@ -453,10 +484,12 @@ int64_t plog_held(struct join *j, const struct jbatch *jb, const struct jtrail *
 /* join_clock.c */
 void broker_times(struct join *j, struct jbatch *jb);	/* from requests into attempts, on the client's clock */
 
-/* sync_parts.c */
+/* sync_seen.c, sync_parts.c, append_parts.c */
 void parts_block(struct join *j, struct jtrail *t, const struct event *ev);
 void parts_commit(struct join *j, struct jtrail *t, const struct event *ev);
+void parts_pause(struct join *j, struct jtrail *t, const struct event *ev);
 void parts_device(struct join *j, struct jtrail *t, const struct event *ev);
+void parts_of_append(struct join *j, struct jtrail *t, const struct event *ev, struct tl_parts *p);
 void parts_of_sync(struct join *j, struct jtrail *t, const struct event *ev, struct tl_parts *p);
 void parts_add(struct tl_parts *to, const struct tl_parts *p);
 const char *parts_culprit(struct join *j, const struct tl_parts *p);

@@ -9,6 +9,8 @@
 #include "span.h"
 
 #define IDEMPOTENT_IN_FLIGHT	5	/* librdkafka lowers the limit to this */
+#define IDLE_NS			(30000 * JOIN_MS)	/* less is forgotten by no middlebox */
+#define HANDSHAKE		(5000 * JOIN_MS)	/* what is refused is refused sooner */
 
 /* ---- intervals ------------------------------------------------------------- */
 
@@ -57,6 +59,22 @@ void spans_close(struct spans *s, int64_t ns)
 		s->iv[(s->nr - 1) % JOIN_SPANS].since = s->open_conn_since;
 	}
 	s->open_since = 0;
+}
+
+/* How much of from..to lies in them. */
+int64_t spans_within(const struct spans *s, int64_t from, int64_t to)
+{
+	uint32_t n = s->nr < JOIN_SPANS ? s->nr : JOIN_SPANS;
+	int64_t sum = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		int64_t begin = s->iv[i].begin > from ? s->iv[i].begin : from;
+		int64_t end = s->iv[i].end < to ? s->iv[i].end : to;
+
+		if (end > begin)
+			sum += end - begin;
+	}
+	return sum;
 }
 
 /* ---- brokers, as an instance sees them -------------------------------------- */
@@ -325,6 +343,33 @@ void tcp_event(struct join *j, struct jtrail *t, const struct event *ev)
 		conn_sign(c, event_axis(ev, ev->ns), stuck ? SIGN_STUCK : SIGN_ACKED);
 }
 
+/* The sample next to a time that had none of its own: the one before, or the one after. */
+static int sign_beside(const struct conn *c, int64_t from, int64_t to)
+{
+	uint32_t n = c->nr_signs < JOIN_SIGNS ? c->nr_signs : JOIN_SIGNS;
+	const struct sign *before = NULL, *after = NULL;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct sign *s = &c->signs[i];
+
+		if (s->what == SIGN_LIFE)
+			continue;
+		if (s->ns < from && s->ns >= from - JOIN_SAMPLE && (!before || s->ns > before->ns))
+			before = s;
+		if (s->ns > to && s->ns <= to + JOIN_SAMPLE && (!after || s->ns < after->ns))
+			after = s;
+	}
+	if (before && after && before->what != after->what)
+		return SIGN_LIFE;
+	return before ? before->what : after ? after->what : SIGN_LIFE;
+}
+
+/* What the peer's TCP did not acknowledge after a long silence: something between forgot it. */
+static bool was_idle(const struct conn *c)
+{
+	return c->answered_ns && c->asked_ns - c->answered_ns >= IDLE_NS;
+}
+
 enum tl_cause conn_says(const struct conn *c, int64_t from, int64_t to)
 {
 	uint32_t n = c->nr_signs < JOIN_SIGNS ? c->nr_signs : JOIN_SIGNS, stuck = 0, acked = 0;
@@ -337,7 +382,15 @@ enum tl_cause conn_says(const struct conn *c, int64_t from, int64_t to)
 		stuck += s->what == SIGN_STUCK;
 		acked += s->what == SIGN_ACKED;
 	}
-	return stuck > acked ? TL_CAUSE_NETWORK : acked ? TL_CAUSE_BROKER_SIDE : TL_CAUSE_UNKNOWN;
+	if (!stuck && !acked) {
+		int what = sign_beside(c, from, to);
+
+		stuck = what == SIGN_STUCK;
+		acked = what == SIGN_ACKED;
+	}
+	if (stuck > acked)
+		return was_idle(c) ? TL_CAUSE_IDLE : TL_CAUSE_NETWORK;
+	return acked ? TL_CAUSE_BROKER_SIDE : TL_CAUSE_UNKNOWN;
 }
 
 bool conn_local(const struct conn *c)
@@ -376,9 +429,13 @@ static void conn_lost(struct conn *c, uint32_t how, int64_t ns)
 	for (struct req *r = c->reqs; r; r = r->next)
 		if (r->flying && !r->over && (!since || r->end_ns < since))
 			since = r->end_ns;
+	if (since && how != AT_END_CLOSED && was_idle(c))
+		p->lost_cause = TL_CAUSE_IDLE;	/* reset when it was used again */
 	if (!since || how != AT_END_CLOSED || ns - since < 100 * JOIN_MS)
 		return;
-	p->lost_cause = TL_CAUSE_BROKER_SIDE;
+	p->lost_cause = conn_says(c, since, ns);
+	if (p->lost_cause == TL_CAUSE_UNKNOWN && conn_local(c))
+		p->lost_cause = TL_CAUSE_BROKER_SIDE;
 	p->lost_conn = c;
 	p->lost_since = since;
 }
@@ -390,10 +447,10 @@ void conn_end(struct join *j, struct jtrail *t, const struct event *ev)
 	struct req *r, *tmp;
 
 	/* Given up on, not closed: what comes later is not seen, nothing ended. */
-	if (c->end_ns || ev->conn_end.how == AT_END_NOT_KAFKA ||
-	    ev->conn_end.how == AT_END_PARSER_OFF || ev->conn_end.how == AT_END_TLS)
+	if (c->end_ns || ev->conn_end.how == AT_END_NOT_KAFKA || ev->conn_end.how == AT_END_PARSER_OFF)
 		return;
-	conn_lost(c, ev->conn_end.how, ns);
+	/* Of TLS that cannot be read it is not told how it was closed; the app's own close is the rule. */
+	conn_lost(c, ev->conn_end.how == AT_END_TLS ? AT_END_CLOSED : ev->conn_end.how, ns);
 	conn_leave(j, c, ns, true);
 	c->end_ns = ns;
 	DL_FOREACH_SAFE(c->reqs, r, tmp) {
@@ -437,11 +494,17 @@ static uint32_t address_of(const struct event *ev)
 }
 
 /* Down from here on; `from` is what it came from. */
-static void peer_down(struct peer *p, int64_t ns, int from)
+static void peer_down(struct peer *p, int64_t ns, int from, int64_t from_ns)
 {
 	bool lost = ns - p->lost_ns < 10000 * JOIN_MS;
 	enum tl_cause cause = from == PEER_CONNECT ? TL_CAUSE_UNREACHABLE :
-			      from == PEER_AUTH || from == PEER_TLS ? TL_CAUSE_AUTH : TL_CAUSE_UNKNOWN;
+			      (from == PEER_AUTH || from == PEER_TLS) && ns - from_ns < HANDSHAKE ?
+			      TL_CAUSE_AUTH : TL_CAUSE_UNKNOWN;
+
+	/* Packets that were lost are lost, still: no other reason is known. */
+	if (cause == TL_CAUSE_UNREACHABLE && ns - from_ns >= SYN_AGAIN && p->down.open_since &&
+	    p->down.open_cause == TL_CAUSE_NETWORK)
+		return;
 
 	spans_close(&p->shaking, ns);
 	if (!p->down.open_since) {
@@ -457,6 +520,14 @@ static void peer_down(struct peer *p, int64_t ns, int from)
 	}
 }
 
+/* A SYN that nobody answered for long enough to be sent again: dropped without a word. */
+static void connecting_ends(struct peer *p, int64_t ns)
+{
+	if (p->connecting.open_since && ns - p->connecting.open_since < SYN_AGAIN)
+		p->connecting.open_since = 0;
+	spans_close(&p->connecting, ns);
+}
+
 void broker_state(struct join *j, struct jtrail *t, const struct event *ev)
 {
 	static const char *const up[] = { "UP", "UPDATE", NULL };
@@ -469,6 +540,7 @@ void broker_state(struct join *j, struct jtrail *t, const struct event *ev)
 	struct inst *in = inst_find(j, t->index, ev->broker_state.inst);
 	int64_t ns = event_axis(ev, ev->ns);
 	struct peer *p;
+	int64_t from_ns;
 	int from;
 
 	if (!ev->tail_len)
@@ -482,10 +554,12 @@ void broker_state(struct join *j, struct jtrail *t, const struct event *ev)
 			spans_open(&p->down, in ? in->begin_ns : ns, TL_CAUSE_COLD_START);
 	}
 	from = p->state;
+	from_ns = p->state_ns;
 	if (in && !in->produced && p->state_ns && (from == PEER_CONNECT || from == PEER_TLS))
 		cold_step(in, from == PEER_TLS ? "TLS" : "connect", p->state_ns, ns);
 	p->state = PEER_OTHER;
 	p->state_ns = ns;
+	connecting_ends(p, ns);
 	if (state_is(ev, up)) {
 		p->state = PEER_UP;
 		spans_close(&p->down, ns);
@@ -503,9 +577,10 @@ void broker_state(struct join *j, struct jtrail *t, const struct event *ev)
 		spans_open(&p->shaking, ns, TL_CAUSE_BROKER_SIDE);
 	} else if (state_is(ev, connecting)) {
 		p->state = PEER_CONNECT;
-		peer_down(p, ns, PEER_OTHER);
+		peer_down(p, ns, PEER_OTHER, from_ns);
+		spans_open(&p->connecting, ns, TL_CAUSE_UNREACHABLE);
 	} else {
-		peer_down(p, ns, state_is(ev, down) ? from : PEER_OTHER);
+		peer_down(p, ns, state_is(ev, down) ? from : PEER_OTHER, from_ns);
 		if (in && !in->ever_up && from == PEER_CONNECT && state_is(ev, down))
 			spans_open(&in->no_broker, in->begin_ns, TL_CAUSE_UNREACHABLE);
 	}

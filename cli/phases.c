@@ -9,6 +9,8 @@ struct tl_phase *go(struct cut *c, enum tl_phase_name name, int64_t until, enum 
 
 	if (!until)
 		return NULL;
+	if (c->inferred)
+		known = weaker(known, TL_KNOWN_INFERRED);
 	if (until > c->limit) {
 		until = c->limit;
 		known = TL_KNOWN_EXACT;
@@ -55,6 +57,7 @@ static void of_client(struct cut *c)
 	if (!b->created_first_ns || b->created_first_ns > b->end_ns)
 		b->created_first_ns = b->end_ns;
 	c->at = b->created_first_ns;
+	c->inferred = b->nr_attempts && b->attempts[0].inferred;
 	c->known = b->created_inferred ? TL_KNOWN_INFERRED : TL_KNOWN_EXACT;
 	if (b->blocked_ns > 0) {
 		c->at -= b->blocked_ns;
@@ -97,6 +100,7 @@ static void of_client(struct cut *c)
 	}
 	go(c, TL_PHASE_UNKNOWN, c->limit, TL_KNOWN_EXACT, 0);
 	c->limit = b->end_ns;
+	c->inferred = false;
 	go(c, TL_PHASE_CALLBACK, c->limit, TL_KNOWN_EXACT, 0);
 }
 

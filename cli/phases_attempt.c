@@ -12,6 +12,30 @@ void hear_tcp(struct tl_phase *p, const struct conn *conn)
 		p->cause = conn_says(conn, p->begin_ns, p->begin_ns + p->ns);
 }
 
+static const struct conn *conn_of(const struct link_state *st)
+{
+	return st->req ? st->req->conn : st->conn;
+}
+
+/*
+ * Behind the client's socket, and no probe there: the broker's own word that it reads on
+ * later, else TCP's.  Between two ends on one host there is nothing but the broker, or a
+ * proxy before it.
+ */
+void behind_socket(struct tl_phase *p, const struct conn *conn)
+{
+	if (!p || !conn || p->cause != TL_CAUSE_UNKNOWN)
+		return;
+	if (2 * spans_within(&conn->throttled, p->begin_ns, p->begin_ns + p->ns) > p->ns) {
+		p->cause = TL_CAUSE_QUOTA;
+		return;
+	}
+	hear_tcp(p, conn);
+	if (p->cause == TL_CAUSE_NETWORK || p->cause == TL_CAUSE_IDLE)
+		p->name = TL_PHASE_NETWORK;
+	p->unsaid = p->cause == TL_CAUSE_UNKNOWN && !conn_local(conn);
+}
+
 /* Not read although nothing was ahead of it: on the broker's host, or not even there? */
 static enum tl_phase_name unread(const struct tl_attempt *a, const struct link_state *st)
 {
@@ -26,14 +50,13 @@ static void until_read(struct cut *c, const struct tl_attempt *a, const struct l
 	const struct bconn *bc = st->breq ? st->breq->bconn : st->req ? st->req->conn->bconn : NULL;
 	enum tl_known known = a->read_ns ? a->broker_known : TL_KNOWN_EXACT;
 	int64_t shift = st->breq && a->read_ns ? st->breq->read_ns - a->read_ns : 0;
-	struct tl_phase *p;
 	struct held h;
 
 	if (to > c->limit)
 		to = c->limit;
 	if (!bc) {
-		p = go(c, TL_PHASE_BROKER_SIDE, to, known, a->bound_ns);
-		hear_tcp(p, st->req ? st->req->conn : NULL);
+		behind_socket(go(c, TL_PHASE_BROKER_SIDE, to, known, a->bound_ns),
+			      a->read_ns || a->append_begin_ns ? NULL : conn_of(st));
 		return;
 	}
 	if (a->arrived_ns)
@@ -140,7 +163,7 @@ void phases_attempt(struct cut *c, uint32_t i, int64_t limit)
 	p = go_exact(c, TL_PHASE_SOCKET, a->write_end_ns);
 	if (p && p->ns > PHASE_SLACK)
 		inherit_from_peer(c->j, p, c->jb->peer);
-	hear_tcp(p, st->req ? st->req->conn : NULL);
+	hear_tcp(p, conn_of(st));
 	if (a->read_ns)
 		until_read(c, a, st, a->read_ns);
 	else if (a->append_begin_ns || !a->response_read_ns)
@@ -172,7 +195,7 @@ void phases_attempt(struct cut *c, uint32_t i, int64_t limit)
 	} else {
 		p = go_exact(c, TL_PHASE_BROKER_SIDE, a->response_read_ns ? a->response_read_ns : c->limit);
 		if (!a->read_ns && !a->append_begin_ns)
-			hear_tcp(p, st->req ? st->req->conn : NULL);
+			behind_socket(p, conn_of(st));
 	}
 	c->limit = keep;
 }

@@ -21,6 +21,7 @@ struct cut {
 	int64_t	 at, limit, bound;
 	enum tl_known known;
 	uint32_t attempt;
+	bool	 inferred;		/* cuts by requests that are inferred */
 };
 
 static inline enum tl_known weaker(enum tl_known a, enum tl_known b)
@@ -41,5 +42,6 @@ bool carried_before(struct cut *c, const struct jbatch *jb, int64_t until);
 /* phases_attempt.c */
 void phases_attempt(struct cut *c, uint32_t i, int64_t limit);
 void hear_tcp(struct tl_phase *p, const struct conn *conn);
+void behind_socket(struct tl_phase *p, const struct conn *conn);
 
 #endif

@@ -42,6 +42,25 @@ static void slice_look(const struct spans *s, enum tl_phase_name name, int64_t a
 	}
 }
 
+/* Down for no other reason that is known: does nobody answer? */
+static void unanswered(const struct join *j, const struct peer *peer, int64_t at, struct slice *s)
+{
+	struct slice k = { .until = s->until };
+
+	if (s->found && s->cause != TL_CAUSE_UNKNOWN && s->cause != TL_CAUSE_COLD_START)
+		return;
+	if (peer->connecting.open_since && j->now - peer->connecting.open_since < SYN_AGAIN)
+		return;
+	slice_look(&peer->connecting, TL_PHASE_BROKER_DOWN, at, &k);
+	s->until = k.until;
+	if (!k.found)
+		return;
+	s->found = true;
+	s->name = k.name;
+	s->cause = k.cause;
+	s->conn = NULL;
+}
+
 /* Why it was not being sent until `to`, as far as the connection's history tells. */
 static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl_phase_name other)
 {
@@ -54,6 +73,7 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 
 		if (peer) {
 			slice_look(&peer->down, TL_PHASE_BROKER_DOWN, c->at, &s);
+			unanswered(c->j, peer, c->at, &s);
 			slice_look(&peer->shaking, TL_PHASE_BROKER_DOWN, c->at, &s);
 			if (c->jb->inst)
 				slice_look(&c->jb->inst->no_id, TL_PHASE_BROKER_DOWN, c->at, &s);
@@ -173,14 +193,18 @@ bool carried_before(struct cut *c, const struct jbatch *jb, int64_t until)
 	for (uint32_t i = 0; i < n; i++) {
 		int64_t next = i + 1 < n ? at[i + 1]->write_begin_ns : until;
 		int64_t end = at[i]->end_ns && at[i]->end_ns < next ? at[i]->end_ns : next;
+		const struct conn *conn = conn_find(c->j, jb->trail->index, at[i]->conn);
+		struct tl_phase *p;
 		struct tl_attempt a = { .write_begin_ns = at[i]->write_begin_ns,
 					.answered = at[i]->error_code != 0, .error_code = at[i]->error_code };
 
 		if (!i)
 			before_send(c, a.write_begin_ns);
 		go_exact(c, TL_PHASE_SOCKET, at[i]->write_end_ns < end ? at[i]->write_end_ns : end);
-		inherit_from_conn(c->j, go_exact(c, TL_PHASE_BROKER_SIDE, end),
-				  conn_find(c->j, jb->trail->index, at[i]->conn), at[i]->write_end_ns, end);
+		p = go_exact(c, TL_PHASE_BROKER_SIDE, end);
+		inherit_from_conn(c->j, p, conn, at[i]->write_end_ns, end);
+		if (conn && !conn->bconn)
+			behind_socket(p, conn);
 		until_next(c, &a, next);
 	}
 	return n > 0;

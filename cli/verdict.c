@@ -20,10 +20,13 @@ enum tl_cause verdict_phase_cause(const struct tl_batch *b, const struct tl_phas
 	case TL_PHASE_SOCKET:
 	case TL_PHASE_RESPONSE:
 	case TL_PHASE_RETRY:	   return p->cause;	/* by evidence, or not known */
-	case TL_PHASE_NETWORK:	   return TL_CAUSE_NETWORK;
+	case TL_PHASE_NETWORK:	   return p->cause ? p->cause : TL_CAUSE_NETWORK;
 	case TL_PHASE_BEHIND:	   return p->cause ? p->cause : TL_CAUSE_BROKER_SIDE;
 	case TL_PHASE_QUEUE:
-	case TL_PHASE_BROKER_SIDE: return p->cause ? p->cause : TL_CAUSE_BROKER_SIDE;
+	case TL_PHASE_BROKER_SIDE:
+		if (p->unsaid)
+			return TL_CAUSE_UNKNOWN;
+		return p->cause ? p->cause : TL_CAUSE_BROKER_SIDE;
 	case TL_PHASE_APPEND:	   return TL_CAUSE_APPEND_STALL;
 	case TL_PHASE_FSYNC:
 	case TL_PHASE_INDEX:	   return TL_CAUSE_LEADER_FSYNC;

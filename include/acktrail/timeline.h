@@ -26,9 +26,18 @@
 	X(INDEX, "index-sync") X(REPLICATION, "replication") X(BROKER_SIDE, "broker-side") \
 	X(RESPONSE, "response") X(CALLBACK, "callback") X(UNKNOWN, "unknown")
 
+/* What a sync or an append waited for; at each instant the first that applies. */
 #define TL_PARTS(X) \
-	X(FLUSH, "flush") X(DEVICE, "device") X(QUEUED, "queue") \
-	X(BEFORE, "before-request") X(SHARED, "journal-shared") X(UNEXPLAINED, "unexplained")
+	X(DIRTY, "dirty-throttle")	/* an append: too much is dirty, the writer is made to pause */ \
+	X(STABLE, "stable-page")	/* an append: the page is being written to the disk */ \
+	X(READ, "page-read")		/* an append: the page is read first */ \
+	X(FLUSH, "flush") X(DEVICE, "device") X(QUEUED, "queue") X(BEFORE, "before-request") \
+	X(SHARED, "journal-shared")	/* a commit of the journal, a force of XFS's log */ \
+	X(WRITEBACK, "writeback")	/* the file's pages being written, by a request that was not seen */ \
+	X(HANDLE, "journal-handle")	/* in a handle of the journal, no commit being known */ \
+	X(LOCK, "lock")			/* asleep, not for I/O: a lock, or another thread */ \
+	X(CPU, "cpu")			/* awake: it ran, or waited for a CPU */ \
+	X(UNEXPLAINED, "unexplained")
 
 #define TL_KNOWNS(X) \
 	X(UNKNOWN, "unknown") X(INFERRED, "inferred") X(ACROSS, "across-clocks") X(EXACT, "exact")
@@ -86,8 +95,11 @@ struct tl_parts {
 	int64_t	 ns, part[TL_NR_PARTS];
 	uint64_t dev;
 	const char *device;		/* its name, NULL unknown */
+	const char *below;		/* of a stacked one: the disk beneath whose requests were tied, else NULL */
+	int64_t	 below_ns;		/* union of those requests within */
 	uint32_t waiters;		/* of the journal commits it waited for; 0 none seen */
 	bool	 seen;			/* a block or journal probe was there to tell */
+	bool	 stacked;		/* loop, dm, md: the device is no disk itself */
 };
 
 /* One writing of the batch to a socket, and what the broker did with it. */
@@ -96,6 +108,7 @@ struct tl_attempt {
 	int32_t	 broker;		/* -1 unknown */
 	bool	 on_wire;		/* a client saw it: corr and the writes are known */
 	bool	 answered;		/* error_code is known */
+	bool	 inferred;		/* which request it was: by the order of the library's words alone */
 	int16_t	 error_code;
 	uint32_t corr_id, conn;
 	int64_t	 base_offset;		/* -1 unknown */
@@ -105,7 +118,7 @@ struct tl_attempt {
 	int64_t	 sync_begin_ns, sync_end_ns, index_end_ns;
 	int64_t	 response_written_ns, response_read_ns;
 	int64_t	 ended_ns;		/* connection lost before an answer */
-	struct tl_parts sync, index;
+	struct tl_parts append, sync, index;
 	enum tl_known broker_known;	/* how its broker times stand on the axis */
 	int64_t	 bound_ns;		/* across clocks: ± this */
 	int64_t	 clock_offset_ns;	/* added to the broker's times, these are as its own clock showed them; 0: one clock */
@@ -116,8 +129,9 @@ struct tl_phase {
 	enum tl_known known;		/* the weaker of its two boundaries */
 	uint32_t attempt;		/* 0: none */
 	int64_t	 begin_ns, ns, bound_ns;
-	const struct tl_parts *parts;	/* fsync, index-sync: add up to ns; else NULL */
-	enum tl_cause cause;		/* inherited (behind-request, window, retry); else UNKNOWN */
+	const struct tl_parts *parts;	/* append, fsync, index-sync: add up to ns; else NULL */
+	enum tl_cause cause;		/* inherited (behind-request, window, retry), or TCP's word; else UNKNOWN */
+	bool	 unsaid;		/* broker-side: behind the socket, and nothing tells network from broker */
 	const char *culprit;		/* with cause */
 };
 
