@@ -3,20 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include "clock.h"
+#include "clock_lines.h"
 
 #define MAX_PROOFS	(1u << 18)	/* then neighbours are merged */
 #define WINDOW_MIN	5000000000LL	/* stretches that are tried: 5, 10, … 640 s */
 #define NR_WINDOWS	8
-#define STEPS		60		/* of a search for a slope */
 #define GAP_WANDER	1e-6		/* between two knots, and beyond the last */
 #define GAP_PROOFS	16u		/* a contradiction is looked for among so many at least */
 #define MARGIN		1.5		/* what a band is widened by: clocks are not quite even */
 #define TOO_GOOD	0.4		/* of the shortest way there and back: no honest band is narrower */
-
-struct proof {
-	int64_t	 t, offset;
-	bool	 most;			/* offset <= that; else >= */
-};
 
 /* The band at one moment; straight between two knots. */
 struct knot {
@@ -113,141 +108,37 @@ void clock_at_least(struct clock *c, int64_t ours, int64_t offset)
 	add(c, ours, offset, false);
 }
 
-/* ---- lines that no proof contradicts ------------------------------------------- */
+/* ---- lines ------------------------------------------------------------------------- */
 
-/* What a stretch of proofs says, as seen from one moment: only hulls matter to a line. */
-struct point { double t, y; };
-struct lines {
-	struct point *most, *least;	/* lower hull of the ones, upper hull of the others */
-	uint32_t nr_most, nr_least;
-	double	 fall, rise;		/* slopes of feasible lines */
-	double	 slack;			/* how far the clock may be from an even drift */
-};
-
-static double cross(struct point a, struct point b, struct point c)
+static enum lines_fit fit(struct clock *c, uint32_t from, uint32_t to, int64_t t, struct lines *l)
 {
-	return (b.t - a.t) * (c.y - a.y) - (b.y - a.y) * (c.t - a.t);
-}
+	enum lines_fit how = lines_fit(l, &c->proof[from], to - from + 1, t);
 
-static void hull_add(struct point *h, uint32_t *nr, struct point p, int sign)
-{
-	while (*nr >= 2 && sign * cross(h[*nr - 2], h[*nr - 1], p) <= 0)
-		--*nr;
-	h[(*nr)++] = p;
-}
-
-/* The highest and the lowest line of that slope, at t = 0. */
-static double top(const struct lines *l, double slope)
-{
-	double y = INFINITY;
-
-	for (uint32_t i = 0; i < l->nr_most; i++)
-		y = fmin(y, l->most[i].y - slope * l->most[i].t);
-	return y + l->slack;
-}
-
-static double bottom(const struct lines *l, double slope)
-{
-	double y = -INFINITY;
-
-	for (uint32_t i = 0; i < l->nr_least; i++)
-		y = fmax(y, l->least[i].y - slope * l->least[i].t);
-	return y - l->slack;
-}
-
-static double room(const struct lines *l, double slope)
-{
-	return top(l, slope) - bottom(l, slope);
-}
-
-static double minus_bottom(const struct lines *l, double slope)
-{
-	return -bottom(l, slope);
-}
-
-/* Where a concave function of the slope is greatest. */
-static double greatest(double (*f)(const struct lines *, double), const struct lines *l,
-		       double from, double to)
-{
-	for (int i = 0; i < STEPS; i++) {
-		double a = from + (to - from) / 3, b = to - (to - from) / 3;
-
-		if (f(l, a) < f(l, b))
-			from = a;
-		else
-			to = b;
-	}
-	return (from + to) / 2;
-}
-
-/* The last feasible slope on the way from one that is to one that may not be. */
-static double edge(const struct lines *l, double in, double out)
-{
-	if (room(l, out) >= 0)
-		return out;
-	for (int i = 0; i < STEPS; i++) {
-		double mid = (in + out) / 2;
-
-		if (room(l, mid) >= 0)
-			in = mid;
-		else
-			out = mid;
-	}
-	return in;
-}
-
-/* Proofs from..to as seen at `t`; false when no line satisfies them, or memory is out. */
-static bool lines_fit(struct clock *c, struct lines *l, uint32_t from, uint32_t to, int64_t t)
-{
-	struct point *p = malloc(2 * ((size_t)to - from + 1) * sizeof(*p));
-	double best;
-
-	*l = (struct lines){ .most = p, .least = p ? p + (to - from + 1) : NULL,
-			     .fall = -CLOCK_MAX_DRIFT, .rise = CLOCK_MAX_DRIFT };
-	if (!p) {
-		c->failed = true;
-		return false;
-	}
-	l->slack = CLOCK_WANDER / 2 * (double)(c->proof[to].t - c->proof[from].t);
-	for (uint32_t i = from; i <= to; i++) {
-		const struct proof *q = &c->proof[i];
-		struct point at = { (double)(q->t - t), (double)q->offset };
-
-		if (q->most)
-			hull_add(l->most, &l->nr_most, at, 1);
-		else
-			hull_add(l->least, &l->nr_least, at, -1);
-	}
-	if (!l->nr_most || !l->nr_least)
-		return true;
-	best = greatest(room, l, l->fall, l->rise);
-	if (room(l, best) < 0)
-		return false;
-	l->fall = edge(l, best, l->fall);
-	l->rise = edge(l, best, l->rise);
-	return true;
+	c->failed |= how == FIT_NO_MEMORY;
+	return how;
 }
 
 static bool feasible(struct clock *c, uint32_t from, uint32_t to)
 {
 	struct lines l;
-	bool ok = lines_fit(c, &l, from, to, c->proof[from].t);
+	bool ok = fit(c, from, to, c->proof[from].t, &l) != FIT_NONE;
 
-	free(l.most);
-	return ok || c->failed;
+	lines_free(&l);
+	return ok;
 }
 
 /* All feasible lines of from..to, at `t`. */
 static bool band_of(struct clock *c, uint32_t from, uint32_t to, int64_t t, struct knot *k)
 {
 	struct lines l;
-	bool ok = lines_fit(c, &l, from, to, t) && l.nr_most && l.nr_least;
+	bool ok = fit(c, from, to, t, &l) == FIT_BAND;
 
-	if (ok)
-		*k = (struct knot){
-			t, bottom(&l, greatest(minus_bottom, &l, l.fall, l.rise)) - l.slack,
-			top(&l, greatest(top, &l, l.fall, l.rise)) + l.slack, l.fall, l.rise };
-	free(l.most);
+	if (ok) {
+		struct lines_band b = lines_band(&l);
+
+		*k = (struct knot){ t, b.lo, b.hi, l.fall, l.rise };
+	}
+	lines_free(&l);
 	return ok;
 }
 
