@@ -422,6 +422,7 @@ void spans_blame(struct spans *s, struct conn *c, int64_t since);	/* the open on
 void spans_close(struct spans *s, int64_t ns);
 void spans_add(struct spans *s, int64_t begin, int64_t end);
 int64_t spans_within(const struct spans *s, int64_t from, int64_t to);	/* closed ones */
+struct peer *peer_get(struct join *j, struct key3 key);
 struct peer *peer_find(struct join *j, uint32_t trail, uint32_t inst, int32_t broker);
 void peer_fly(struct join *j, struct req *r);		/* in flight from here on */
 void peer_land(struct join *j, struct req *r, int64_t ns);
@@ -430,9 +431,15 @@ struct conn *conn_get(struct join *j, struct jtrail *t, uint32_t id);
 void conn_bind(struct join *j, struct conn *c, uint32_t inst, int32_t broker);
 void conn_event(struct join *j, struct jtrail *t, const struct event *ev);
 void conn_end(struct join *j, struct jtrail *t, const struct event *ev);
+
+/* join_state.c */
 void broker_state(struct join *j, struct jtrail *t, const struct event *ev);
 void cold_step(struct inst *in, const char *name, int64_t begin, int64_t end);
+
+/* join_signs.c */
 void conn_sign(struct conn *c, int64_t ns, int what);
+bool conn_was_idle(const struct conn *c);		/* before what it waits for */
+enum tl_cause peer_says(struct join *j, const struct peer *p, int64_t from, int64_t to);
 void tcp_event(struct join *j, struct jtrail *t, const struct event *ev);
 /* TCP's word: NETWORK (or IDLE), BROKER_SIDE (or a proxy before it); UNKNOWN: none. */
 enum tl_cause conn_says(const struct conn *c, int64_t from, int64_t to);
@@ -497,7 +504,7 @@ const char *parts_culprit(struct join *j, const struct tl_parts *p);
 /* phases.c */
 void phases_of(struct join *j, struct jbatch *jb);
 
-/* What the start of that instance went by, most time first; NULL nothing. */
+/* join_state.c: what the start of that instance went by, most time first; NULL nothing. */
 const char *cold_text(struct join *j, const struct inst *in);
 
 /* phases_held.c */

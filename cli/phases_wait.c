@@ -70,11 +70,14 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 		struct slice s = { .name = other, .until = to };
 		int64_t at = c->at;
 		struct tl_phase *p;
+		bool down, shaking = false;
 
 		if (peer) {
 			slice_look(&peer->down, TL_PHASE_BROKER_DOWN, c->at, &s);
 			unanswered(c->j, peer, c->at, &s);
+			down = s.found;
 			slice_look(&peer->shaking, TL_PHASE_BROKER_DOWN, c->at, &s);
+			shaking = s.found && !down;
 			if (c->jb->inst)
 				slice_look(&c->jb->inst->no_id, TL_PHASE_BROKER_DOWN, c->at, &s);
 			if (c->jb->inst)
@@ -93,6 +96,8 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 								      : TL_KNOWN_INFERRED, 0);
 		if (!p || !s.found || s.name != TL_PHASE_BROKER_DOWN)
 			continue;
+		if (shaking)
+			s.cause = peer_says(c->j, peer, at, c->at);
 		/* Merged with a slice before it: the longer one says why. */
 		if (p->cause == TL_CAUSE_UNKNOWN || 2 * (c->at - at) > p->ns) {
 			p->cause = s.cause;

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * join_signs.c - what a connection tells of its two ends: when the client was at its
+ * socket, and what TCP said of a request that was overdue.
+ */
+#include "join_int.h"
+
+#define IDLE_NS			(30000 * JOIN_MS)	/* less is forgotten by no middlebox */
+
+void conn_sign(struct conn *c, int64_t ns, int what)
+{
+	if (!c->signs)
+		c->signs = join_alloc(JOIN_SIGNS * sizeof(*c->signs));
+	c->signs[c->nr_signs % JOIN_SIGNS].ns = ns;
+	c->signs[c->nr_signs++ % JOIN_SIGNS].what = what;
+}
+
+/* Sampled while a request was overdue: did the peer's TCP acknowledge it? */
+void tcp_event(struct join *j, struct jtrail *t, const struct event *ev)
+{
+	const struct ev_tcp *e = &ev->tcp;
+	bool stuck = e->unacked && (e->retransmits || e->backoff);
+	struct conn *c = conn_find(j, t->index, e->conn);
+
+	if (c && (stuck || !e->unacked))
+		conn_sign(c, event_axis(ev, ev->ns), stuck ? SIGN_STUCK : SIGN_ACKED);
+}
+
+/* The sample next to a time that had none of its own: the one before, or the one after. */
+static int sign_beside(const struct conn *c, int64_t from, int64_t to)
+{
+	uint32_t n = c->nr_signs < JOIN_SIGNS ? c->nr_signs : JOIN_SIGNS;
+	const struct sign *before = NULL, *after = NULL;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct sign *s = &c->signs[i];
+
+		if (s->what == SIGN_LIFE)
+			continue;
+		if (s->ns < from && s->ns >= from - JOIN_SAMPLE && (!before || s->ns > before->ns))
+			before = s;
+		if (s->ns > to && s->ns <= to + JOIN_SAMPLE && (!after || s->ns < after->ns))
+			after = s;
+	}
+	if (before && after && before->what != after->what)
+		return SIGN_LIFE;
+	return before ? before->what : after ? after->what : SIGN_LIFE;
+}
+
+/* What the peer's TCP did not acknowledge after a long silence: something between forgot it. */
+bool conn_was_idle(const struct conn *c)
+{
+	return c->answered_ns && c->asked_ns - c->answered_ns >= IDLE_NS;
+}
+
+enum tl_cause conn_says(const struct conn *c, int64_t from, int64_t to)
+{
+	uint32_t n = c->nr_signs < JOIN_SIGNS ? c->nr_signs : JOIN_SIGNS, stuck = 0, acked = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct sign *s = &c->signs[i];
+
+		if (s->ns < from || s->ns > to)
+			continue;
+		stuck += s->what == SIGN_STUCK;
+		acked += s->what == SIGN_ACKED;
+	}
+	if (!stuck && !acked) {
+		int what = sign_beside(c, from, to);
+
+		stuck = what == SIGN_STUCK;
+		acked = what == SIGN_ACKED;
+	}
+	if (stuck > acked)
+		return conn_was_idle(c) ? TL_CAUSE_IDLE : TL_CAUSE_NETWORK;
+	return acked ? TL_CAUSE_BROKER_SIDE : TL_CAUSE_UNKNOWN;
+}
+
+bool conn_local(const struct conn *c)
+{
+	return c->told && c->peer_hi == c->local_hi && c->peer_lo == c->local_lo;
+}
+
+/*
+ * Between a broker's answer and its reading: was the client at that socket in the later
+ * half, and not only in the burst that ended it?  Then the bytes were not there.
+ */
+bool conn_read_on(const struct conn *c, int64_t from, int64_t to)
+{
+	uint32_t n = c->nr_signs < JOIN_SIGNS ? c->nr_signs : JOIN_SIGNS;
+	int64_t slack = (to - from) / 10 > 5 * JOIN_MS ? (to - from) / 10 : 5 * JOIN_MS;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (c->signs[i].what == SIGN_LIFE && c->signs[i].ns >= from + (to - from) / 2 &&
+		    c->signs[i].ns < to - slack)
+			return true;
+	return false;
+}
+
+/* The same, of whatever connection there was to that broker; on one host it is the broker. */
+enum tl_cause peer_says(struct join *j, const struct peer *p, int64_t from, int64_t to)
+{
+	enum tl_cause says = TL_CAUSE_UNKNOWN;
+	struct conn *c, *tmp;
+	bool local = false;
+
+	HASH_ITER(hh, j->conns, c, tmp) {
+		if (c->peer != p || (c->end_ns && c->end_ns < from) || c->connect_ns > to)
+			continue;
+		local |= conn_local(c);
+		if (says == TL_CAUSE_UNKNOWN)
+			says = conn_says(c, from, to);
+	}
+	return says != TL_CAUSE_UNKNOWN ? says : local ? TL_CAUSE_BROKER_SIDE : TL_CAUSE_UNKNOWN;
+}
