@@ -13,7 +13,7 @@ static const struct name library[] = {
 	{ -192, "_MSG_TIMED_OUT" }, { -190, "_UNKNOWN_PARTITION" }, { -188, "_UNKNOWN_TOPIC" },
 	{ -187, "_ALL_BROKERS_DOWN" }, { -186, "_INVALID_ARG" }, { -185, "_TIMED_OUT" },
 	{ -184, "_QUEUE_FULL" }, { -181, "_SSL" }, { -177, "_MSG_INCONSISTENT" },
-	{ -169, "_AUTHENTICATION" }, { -166, "_TIMED_OUT_QUEUE" }, { -152, "_PURGE_QUEUE" },
+	{ -173, "_CONFLICT" }, { -172, "_STATE" }, { -169, "_AUTHENTICATION" }, { -166, "_TIMED_OUT_QUEUE" }, { -152, "_PURGE_QUEUE" },
 	{ -151, "_PURGE_INFLIGHT" }, { -150, "_FATAL" }, { -149, "_INCONSISTENT" },
 	{ -148, "_GAPLESS_GUARANTEE" }, { -144, "_FENCED" }, { -138, "_INVALID_TYPE" },
 };

@@ -172,6 +172,8 @@ static void take(void *arg, struct tl_batch *b)
 		.begin_ns = b->created_first_ns, .end_ns = b->end_ns, .control = b->control,
 	};
 
+	if (p->c->on_row)
+		p->c->on_row(p->arg, b);
 	if (b->moved && !p->c->attempts)
 		return;
 	for (uint32_t i = 0; i < b->nr_attempts && row.nr_brokers < 16; i++)
@@ -211,8 +213,11 @@ void joined_run(struct joined *c, void (*batch)(void *arg, struct tl_batch *b),
 	j = join_new(&conf);
 	for (int i = 0; i < reader_nr_trails(c->reader); i++)
 		join_add_trail(j, reader_trail(c->reader, i));
-	while (reader_next(c->reader, &ev))
+	while (reader_next(c->reader, &ev)) {
+		if (c->on_event)
+			c->on_event(arg, &ev);
 		join_event(j, &ev);
+	}
 	join_end(j);
 	if (p.slowest) {
 		qsort(p.slowest, p.nr, sizeof(*p.slowest), slower_first);

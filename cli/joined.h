@@ -23,6 +23,9 @@ struct joined {
 	enum format format;
 	int64_t	 slow_ns;
 	bool	 attempts;		/* rows of batches that moved into others, too */
+	/* Every event and every row, whatever the filters keep; or NULL. */
+	void	 (*on_event)(void *arg, const struct event *ev);
+	void	 (*on_row)(void *arg, const struct tl_batch *b);
 	/* set by joined_open() */
 	struct reader *reader;
 	struct clocks *clocks;

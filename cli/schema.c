@@ -176,7 +176,7 @@ const struct schema *schema_own(void)
 	return &own;
 }
 
-/* Fields are only ever appended: what both know must be the same. */
+/* Fields are only ever appended, and a pad (always 0) may get a name: what both know must be the same. */
 static bool agrees(const struct schema_event *disk, const struct schema_event *own)
 {
 	uint32_t both = disk->nr_fields < own->nr_fields ? disk->nr_fields : own->nr_fields;
@@ -186,7 +186,7 @@ static bool agrees(const struct schema_event *disk, const struct schema_event *o
 	for (uint32_t i = 0; i < both; i++)
 		if (disk->field[i].size != own->field[i].size ||
 		    disk->field[i].is_signed != own->field[i].is_signed ||
-		    strcmp(disk->field[i].name, own->field[i].name))
+		    (strcmp(disk->field[i].name, own->field[i].name) && strcmp(disk->field[i].name, "pad")))
 			return false;
 	return true;
 }

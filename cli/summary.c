@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <uthash.h>
+#include "account.h"
 #include "batch_view.h"
 #include "hist.h"
 #include "joined.h"
@@ -23,7 +24,10 @@ static const char *const by_names[] = { "topic", "partition", "broker", "disk" }
 struct group {
 	char	 name[300];	/* prefixed by its table's number */
 	enum by	 by;
-	uint64_t batches, messages, outcome[TL_NR_OUTCOMES];
+	uint64_t batches, count;	/* records in those batches, as on the wire */
+	uint64_t messages;		/* of them that ended there: others moved into other batches */
+	uint64_t outcome[TL_NR_OUTCOMES], ended[TL_NR_OUTCOMES];	/* batches, messages */
+	uint64_t twice;			/* messages that are in the log again */
 	int64_t	 total_ns, worst_ns, phase_ns[TL_NR_PHASES], sync_ns, flush_ns;
 	UT_hash_handle hh;
 };
@@ -32,8 +36,9 @@ struct args {
 	struct joined c;
 	struct out out;
 	struct group *groups;
+	struct accounts *accounts;
 	struct hist *total, *phase[TL_NR_PHASES];
-	uint64_t batches, messages;
+	uint64_t batches;
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -84,8 +89,11 @@ static void group_add(struct args *args, enum by by, const char *name, const str
 	int64_t total = b->end_ns - b->created_first_ns;
 
 	g->batches++;
+	g->count += b->count;
 	g->messages += b->messages;
 	g->outcome[b->outcome]++;
+	g->ended[b->outcome] += b->messages;
+	g->twice += account_written_again(b);
 	g->total_ns += total;
 	if (total > g->worst_ns)
 		g->worst_ns = total;
@@ -108,7 +116,6 @@ static void gather(void *arg, struct tl_batch *b)
 	char name[280];
 
 	args->batches++;
-	args->messages += b->messages;
 	hist_add(args->total, b->end_ns - b->created_first_ns);
 	for (uint32_t i = 0; i < b->nr_phases; i++)
 		ns[b->phases[i].name] += b->phases[i].ns;
@@ -132,96 +139,14 @@ static void gather(void *arg, struct tl_batch *b)
 		group_add(args, BY_DISK, disk, b);
 }
 
-/* ---- the account ------------------------------------------------------------------ */
-
-struct account { uint64_t n[AT_NR_COUNTS]; };
-
-static struct account account_of(const struct trail *t, uint32_t slot)
+static void on_event(void *arg, const struct event *ev)
 {
-	struct account a = { { 0 } };
-
-	for (unsigned s = 0; s < AT_NR_STRIPES; s++)
-		for (unsigned i = 0; i < AT_NR_COUNTS; i++)
-			a.n[i] += t->account.cell[slot][s].n[i];
-	return a;
+	accounts_event(((struct args *)arg)->accounts, ev);
 }
 
-/*
- * accepted = acked + failed + expired + purged + dropped + (open or lost).  The rest
- * is open while the process lives and lost when it is gone; less than nothing is ours.
- */
-static bool account_balance(const struct trail *t, const struct account *a, uint64_t *rest,
-			    bool *lost)
+static void on_row(void *arg, const struct tl_batch *b)
 {
-	uint64_t ended = a->n[AT_ACKED] + a->n[AT_FAILED] + a->n[AT_EXPIRED] + a->n[AT_PURGED] +
-			 a->n[AT_DROPPED];
-
-	*lost = t->gone || t->header.state != AT_OPEN;
-	*rest = a->n[AT_ACCEPTED] > ended ? a->n[AT_ACCEPTED] - ended : 0;
-	return ended <= a->n[AT_ACCEPTED];
-}
-
-static bool empty(const struct account *a)
-{
-	for (unsigned i = 0; i < AT_NR_COUNTS; i++)
-		if (a->n[i])
-			return false;
-	return true;
-}
-
-static int accounts(struct args *args)
-{
-	int errors = 0;
-
-	for (int i = 0; i < reader_nr_trails(args->c.reader); i++) {
-		const struct trail *t = reader_trail(args->c.reader, i);
-
-		if (t->header.kind != AT_KIND_SHIM)
-			continue;
-		for (uint32_t slot = 0; slot < AT_NR_INSTANCES; slot++) {
-			struct account a = account_of(t, slot);
-			struct out *o = &args->out;
-			uint64_t rest;
-			bool lost, ok;
-
-			if (empty(&a))
-				continue;
-			ok = account_balance(t, &a, &rest, &lost);
-			errors += !ok;
-			if (args->c.format == FORMAT_NDJSON) {
-				out_begin(o);
-				out_object(o, "account");
-				out_text(o, "host", t->header.host);
-				out_u64(o, "pid", t->header.pid);
-				out_u64(o, "instance", slot + 1);
-				out_u64(o, "accepted", a.n[AT_ACCEPTED]);
-				out_u64(o, "acked", a.n[AT_ACKED]);
-				out_u64(o, "failed", a.n[AT_FAILED]);
-				out_u64(o, "expired", a.n[AT_EXPIRED]);
-				out_u64(o, "purged", a.n[AT_PURGED]);
-				out_u64(o, "dropped", a.n[AT_DROPPED]);
-				out_u64(o, "lost", lost ? rest : 0);
-				out_u64(o, "open", lost ? 0 : rest);
-				out_u64(o, "refused", a.n[AT_REFUSED]);
-				out_u64(o, "called", a.n[AT_CALLED]);
-				out_bool(o, "balanced", ok);
-				out_end(o);
-				out_end(o);
-			} else {
-				printf("%s (pid %u, producer %u): %" PRIu64 " messages accepted = %" PRIu64
-				       " acked + %" PRIu64 " failed\n    + %" PRIu64 " expired + %" PRIu64
-				       " purged + %" PRIu64 " dropped + %" PRIu64 " lost + %" PRIu64
-				       " open;  %" PRIu64 " more were refused\n",
-				       t->header.comm, t->header.pid, slot + 1, a.n[AT_ACCEPTED],
-				       a.n[AT_ACKED], a.n[AT_FAILED], a.n[AT_EXPIRED], a.n[AT_PURGED],
-				       a.n[AT_DROPPED], lost ? rest : 0, lost ? 0 : rest, a.n[AT_REFUSED]);
-			}
-			if (!ok)
-				say("the account of %s, producer %u, does not add up: a defect of acktrail, "
-				    "please report it", t->path, slot + 1);
-		}
-	}
-	return errors;
+	accounts_row(((struct args *)arg)->accounts, b);
 }
 
 /* ---- telling ---------------------------------------------------------------------- */
@@ -287,7 +212,8 @@ static void group_text(const struct group *g)
 {
 	bool done[TL_NR_PHASES] = { 0 };
 	char t[40], w[40], where[100];
-	int n = 0, lost = 0;
+	uint64_t lost = 0;
+	int n = 0;
 
 	where[0] = 0;
 	for (int k = 0; k < 2; k++) {
@@ -304,8 +230,9 @@ static void group_text(const struct group *g)
 			      tl_phase_names[best], 100.0 * (double)g->phase_ns[best] / (double)g->total_ns);
 	}
 	for (int i = TL_OUTCOME_FAILED; i <= TL_OUTCOME_LOST; i++)
-		lost += (int)g->outcome[i];
-	printf("  %-22.60s %7" PRIu64 " %7d %s %s  %s\n", g->name + 1, g->batches, lost,
+		lost += g->ended[i];
+	printf("  %-22.60s %7" PRIu64 " %8" PRIu64 " %9" PRIu64 " %s %s  %s\n", g->name + 1, g->batches,
+	       g->messages, lost,
 	       span_column(t, sizeof(t), g->batches ? g->total_ns / (int64_t)g->batches : 0, 9),
 	       span_column(w, sizeof(w), g->worst_ns, 9), where);
 }
@@ -316,10 +243,18 @@ static void group_json(struct out *o, const struct group *g)
 	out_object(o, by_names[g->by]);
 	out_text(o, "name", g->name + 1);
 	out_u64(o, "batches", g->batches);
+	out_u64(o, "count", g->count);
 	out_u64(o, "messages", g->messages);
 	for (int i = 0; i < TL_NR_OUTCOMES; i++)
 		if (g->outcome[i])
 			out_u64(o, tl_outcome_names[i], g->outcome[i]);
+	out_object(o, "messages_by");
+	for (int i = 0; i < TL_NR_OUTCOMES; i++)
+		if (g->ended[i])
+			out_u64(o, tl_outcome_names[i], g->ended[i]);
+	out_end(o);
+	if (g->twice)
+		out_u64(o, "twice", g->twice);
 	out_s64(o, "total_ns", g->total_ns);
 	out_s64(o, "max_ns", g->worst_ns);
 	out_object(o, "phases");
@@ -351,14 +286,24 @@ static void groups_told(struct args *args)
 				printf("  … and %d more\n", lines - MAX_LINES);
 			by = (int)g->by;
 			lines = 0;
-			printf("\nBy %-21s %7s %7s %9s %9s  %s\n", by_names[by], "batches", "lost",
-			       "mean", "max", "where the time went");
+			printf("\nBy %-21s %7s %8s %9s %9s %9s  %s\n", by_names[by], "batches", "messages",
+			       "not acked", "mean", "max", "where the time went");
 		}
 		if (lines++ < MAX_LINES)
 			group_text(g);
 	}
 	if (lines > MAX_LINES)
 		printf("  … and %d more\n", lines - MAX_LINES);
+}
+
+static void twice_told(struct args *args)
+{
+	struct group *g, *tmp;
+
+	HASH_ITER(hh, args->groups, g, tmp)
+		if (g->by == BY_TOPIC && g->twice && args->c.format == FORMAT_TEXT)
+			printf("%" PRIu64 " messages of %s are in the log twice: sent again after an attempt that "
+			       "had been written\n", g->twice, g->name + 1);
 }
 
 int cmd_summary(int argc, char **argv)
@@ -377,8 +322,13 @@ int cmd_summary(int argc, char **argv)
 	for (int i = 0; i < TL_NR_PHASES; i++)
 		args.phase[i] = &args.total[i + 1];
 	out_open(&args.out, STDOUT_FILENO);
+	args.accounts = accounts_new(args.c.reader);
+	args.c.on_event = on_event;
+	args.c.on_row = on_row;
 	joined_run(&args.c, gather, NULL, &args);
-	errors = accounts(&args);
+	errors = accounts_tell(args.accounts, args.c.format, &args.out);
+	accounts_free(args.accounts);
+	twice_told(&args);
 	if (args.batches) {
 		phases_told(&args);
 		groups_told(&args);

@@ -42,14 +42,15 @@ rd_kafka_resp_err_t produce_on_send(rd_kafka_t *rk, rd_kafka_message_t *m, void 
 /* ---- what a call leaves behind ------------------------------------------- */
 
 static void write_produce(struct thread *t, const struct instance *in, const struct topic *topic,
-			  int32_t partition, int32_t err, uint64_t begin, uint64_t now)
+			  int32_t partition, int32_t err, uint32_t messages, uint64_t begin,
+			  uint64_t now)
 {
 	struct ev_produce *ev = t->refused.ev;
 	uint32_t inst = in ? in->id : 0, topic_id = topic ? topic->id : 0;
 
 	if (err && fold_open(t, &t->refused) && ev->err == err && ev->inst == inst &&
 	    ev->topic == topic_id && ev->partition == partition) {
-		__atomic_store_n(&ev->count, ev->count + 1, __ATOMIC_RELEASE);
+		__atomic_store_n(&ev->count, ev->count + messages, __ATOMIC_RELEASE);
 		return;
 	}
 	ev = emit(t, AT_LAST, AT_EV_PRODUCE, now, sizeof(*ev), topic, NULL, 0);
@@ -60,7 +61,7 @@ static void write_produce(struct thread *t, const struct instance *in, const str
 	ev->topic = topic_id;
 	ev->partition = partition;
 	ev->err = err;
-	ev->count = 1;
+	ev->count = messages;
 	emit_done(t, AT_LAST);
 	if (err)
 		t->refused = (struct fold){ ev, t->pen.seq[AT_LAST], AT_LAST };
@@ -119,7 +120,7 @@ static void call_end(const struct call *c, const struct lib *lib, const rd_kafka
 		uint64_t now = at_now();
 
 		write_produce(t, in, name ? topic_by_name(name, strlen(name)) : NULL, partition,
-			      err, c->begin ? c->begin : now, now);
+			      err, err ? refused : 1, c->begin ? c->begin : now, now);
 	}
 	if (!err)
 		t->refused.ev = NULL;

@@ -186,7 +186,7 @@ E(CALLBACK, callback, 8, "app's delivery callback entered for the first message"
 E(PRODUCE, produce, 9, "produce call returned", \
 	F(u64, begin_ns)			/* first call entered */ \
 	F(u32, inst) F(u32, topic) F(s32, partition) F(s32, err)	/* 0: accepted after waiting */ \
-	F(u32, count) F(u32, pad), "")		/* calls folded: refused in a row */ \
+	F(u32, count) F(u32, pad), "")		/* messages: refused in a row, folded */ \
 E(LIB_RESPONSE, lib_response, 10, "on_response_received: an error, or all there is", \
 	F(s64, rtt_us) F(u64, size) \
 	F(u32, inst) F(s32, broker) F(s32, err) F(s32, api), "") \

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * account.c - accepted = acked + failed + expired + purged + dropped + lost + open.
+ *
+ * The shim counts on a page that is never recycled.  What is left over is open while the
+ * process lives and lost when it is gone; less than nothing is a defect of ours.  So is a
+ * row too many or too few for what the account says, where no event was lost: the two come
+ * from the same calls by different ways.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "account.h"
+#include "join.h"
+#include "say.h"
+
+#define MAX_ERRORS	16	/* kinds of errors told of one producer */
+
+struct errors { uint32_t nr; struct { int32_t err; uint64_t n; } by[MAX_ERRORS]; };
+
+struct instance {
+	struct key { uint32_t trail, inst; } key;
+	uint64_t rows[TL_NR_OUTCOMES];		/* messages */
+	struct errors failed, refused;
+	UT_hash_handle hh;
+};
+
+struct accounts {
+	struct reader *reader;
+	struct instance *instances;
+};
+
+struct sum {
+	uint64_t n[AT_NR_COUNTS], lost, open;
+	int64_t	 off;				/* accepted minus what is on the right */
+	bool	 whole;				/* rows must agree with it */
+	bool	 differs;
+};
+
+/* Outcomes that the rows and the account must have in common. */
+static const struct { enum at_count count; enum tl_outcome row; } pairs[] = {
+	{ AT_ACKED, TL_OUTCOME_ACKED }, { AT_FAILED, TL_OUTCOME_FAILED },
+	{ AT_EXPIRED, TL_OUTCOME_EXPIRED }, { AT_PURGED, TL_OUTCOME_PURGED },
+};
+#define NR_PAIRS (sizeof(pairs) / sizeof(pairs[0]))
+
+struct accounts *accounts_new(struct reader *r)
+{
+	struct accounts *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		exit(STATUS_CANNOT);
+	a->reader = r;
+	return a;
+}
+
+static struct instance *instance_of(struct accounts *a, uint32_t trail, uint32_t inst)
+{
+	struct key key = { trail, inst };
+	struct instance *in;
+
+	HASH_FIND(hh, a->instances, &key, sizeof(key), in);
+	if (in)
+		return in;
+	in = calloc(1, sizeof(*in));
+	if (!in)
+		exit(STATUS_CANNOT);
+	in->key = key;
+	HASH_ADD(hh, a->instances, key, sizeof(key), in);
+	return in;
+}
+
+static void error_add(struct errors *e, int32_t err, uint64_t n)
+{
+	uint32_t i = 0;
+
+	while (i < e->nr && e->by[i].err != err)
+		i++;
+	if (i == MAX_ERRORS)
+		return;
+	if (i == e->nr)
+		e->by[e->nr++].err = err;
+	e->by[i].n += n;
+}
+
+void accounts_event(struct accounts *a, const struct event *ev)
+{
+	if (ev->type == AT_EV_PRODUCE && ev->produce.err)
+		error_add(&instance_of(a, ev->trail->index, ev->produce.inst)->refused,
+			  ev->produce.err, ev->produce.count);
+}
+
+/* A client's row is named by its trail: join.c, name_row(). */
+static const struct trail *trail_of(const struct accounts *a, const struct tl_batch *b)
+{
+	char uuid[9];
+
+	for (int i = 0; i < reader_nr_trails(a->reader); i++) {
+		const struct trail *t = reader_trail(a->reader, i);
+		const uint8_t *u = t->header.uuid;
+
+		snprintf(uuid, sizeof(uuid), "%02x%02x%02x%02x", u[0], u[1], u[2], u[3]);
+		if (!strncmp(b->id, uuid, 8))
+			return t;
+	}
+	return NULL;
+}
+
+void accounts_row(struct accounts *a, const struct tl_batch *b)
+{
+	const struct trail *t = b->client && b->producer.instance ? trail_of(a, b) : NULL;
+	struct instance *in;
+
+	if (!t || b->moved)
+		return;
+	in = instance_of(a, t->index, b->producer.instance);
+	in->rows[b->outcome] += b->messages;
+	if (b->outcome == TL_OUTCOME_FAILED)
+		error_add(&in->failed, b->err, b->messages);
+}
+
+/*
+ * How often more than once the log has it: an attempt without idempotence that was written
+ * and came to no good answer is sent, and written, again.
+ */
+uint64_t account_written_again(const struct tl_batch *b)
+{
+	uint32_t places = 0;
+
+	for (uint32_t i = 0; i < b->nr_attempts; i++) {
+		const struct tl_attempt *a = &b->attempts[i];
+		bool written = a->append_end_ns || (a->answered && !a->error_code), known = false;
+
+		if (!written || a->base_offset < 0)
+			continue;
+		for (uint32_t k = 0; k < i; k++)
+			known |= b->attempts[k].base_offset == a->base_offset;
+		places += !known;
+	}
+	return places > 1 ? (uint64_t)b->count * (places - 1) : 0;
+}
+
+/* ---- the sum ---------------------------------------------------------------------- */
+
+static bool sum_of(const struct trail *t, uint32_t slot, const struct instance *in, struct sum *s)
+{
+	bool over = t->gone || t->header.state != AT_OPEN, any = false;
+
+	memset(s, 0, sizeof(*s));
+	for (unsigned k = 0; k < AT_NR_STRIPES; k++)
+		for (unsigned i = 0; i < AT_NR_COUNTS; i++) {
+			s->n[i] += t->account.cell[slot][k].n[i];
+			any |= s->n[i] != 0;
+		}
+	s->off = (int64_t)s->n[AT_ACCEPTED];
+	for (unsigned i = AT_ACKED; i <= AT_DROPPED; i++)
+		s->off -= (int64_t)s->n[i];
+	if (s->off > 0) {
+		*(over ? &s->lost : &s->open) = (uint64_t)s->off;
+		s->off = 0;
+	}
+	/* Of a process that runs the page was read while others counted on. */
+	if (!over)
+		s->off = 0;
+	s->whole = over && !t->overwritten && !t->lost && !t->account.skipped && !t->incomplete &&
+		   slot + 1 < AT_NR_INSTANCES;
+	for (size_t i = 0; i < NR_PAIRS; i++)
+		s->differs |= s->whole && s->n[pairs[i].count] != (in ? in->rows[pairs[i].row] : 0);
+	return any;
+}
+
+/* ---- telling ---------------------------------------------------------------------- */
+
+static void errors_json(struct out *o, const char *name, const struct errors *e)
+{
+	char number[16];
+
+	if (!e->nr)
+		return;
+	out_object(o, name);
+	for (uint32_t i = 0; i < e->nr; i++) {
+		const char *text = tl_err_name(e->by[i].err);
+
+		snprintf(number, sizeof(number), "%d", e->by[i].err);
+		out_u64(o, text ? text : number, e->by[i].n);
+	}
+	out_end(o);
+}
+
+static void sum_json(struct out *o, const struct trail *t, uint32_t inst, const struct sum *s,
+		     const struct instance *in)
+{
+	out_begin(o);
+	out_object(o, "account");
+	out_text(o, "host", t->header.host);
+	out_u64(o, "pid", t->header.pid);
+	out_u64(o, "instance", inst);
+	out_u64(o, "accepted", s->n[AT_ACCEPTED]);
+	out_u64(o, "acked", s->n[AT_ACKED]);
+	out_u64(o, "failed", s->n[AT_FAILED]);
+	out_u64(o, "expired", s->n[AT_EXPIRED]);
+	out_u64(o, "purged", s->n[AT_PURGED]);
+	out_u64(o, "dropped", s->n[AT_DROPPED]);
+	out_u64(o, "lost", s->lost);
+	out_u64(o, "open", s->open);
+	out_u64(o, "refused", s->n[AT_REFUSED]);
+	out_u64(o, "called", s->n[AT_CALLED]);
+	out_bool(o, "balanced", !s->off);
+	if (s->off)
+		out_s64(o, "off", s->off);
+	if (in) {
+		errors_json(o, "failed_by", &in->failed);
+		errors_json(o, "refused_by", &in->refused);
+		out_object(o, "rows");
+		for (int i = 0; i < TL_NR_OUTCOMES; i++)
+			if (in->rows[i])
+				out_u64(o, tl_outcome_names[i], in->rows[i]);
+		out_end(o);
+	}
+	if (s->whole)
+		out_bool(o, "rows_agree", !s->differs);
+	out_end(o);
+	out_end(o);
+}
+
+static void errors_text(const char *what, const struct errors *e)
+{
+	if (!e->nr)
+		return;
+	printf("    %s:", what);
+	for (uint32_t i = 0; i < e->nr; i++) {
+		const char *text = tl_err_name(e->by[i].err);
+
+		printf("%s %" PRIu64 " ", i ? "," : "", e->by[i].n);
+		if (text)
+			fputs(text, stdout);
+		else
+			printf("error %d", e->by[i].err);
+	}
+	putchar('\n');
+}
+
+static void sum_text(const struct trail *t, uint32_t inst, const struct sum *s,
+		     const struct instance *in)
+{
+	uint64_t rows = 0;
+
+	printf("%s (pid %u, producer %u): %" PRIu64 " messages accepted %s %" PRIu64 " acked + %" PRIu64
+	       " failed\n    + %" PRIu64 " expired + %" PRIu64 " purged + %" PRIu64 " dropped + %" PRIu64
+	       " lost + %" PRIu64 " open;  %" PRIu64 " more were refused\n",
+	       t->header.comm, t->header.pid, inst, s->n[AT_ACCEPTED], s->off ? "!=" : "=", s->n[AT_ACKED],
+	       s->n[AT_FAILED], s->n[AT_EXPIRED], s->n[AT_PURGED], s->n[AT_DROPPED], s->lost, s->open,
+	       s->n[AT_REFUSED]);
+	if (in) {
+		errors_text("failed", &in->failed);
+		errors_text("refused", &in->refused);
+	}
+	for (int i = 0; in && i < TL_NR_OUTCOMES; i++)
+		rows += in->rows[i];
+	/* Rows of what was recycled are not there any more. */
+	if (rows < s->n[AT_ACCEPTED] && !s->whole && (t->overwritten || t->lost))
+		printf("    %" PRIu64 " of them are in the timeline: the others' events were overwritten or lost\n",
+		       rows);
+}
+
+static void say_defect(const struct trail *t, uint32_t inst, const struct sum *s,
+		       const struct instance *in)
+{
+	if (s->off)
+		say("internal error: the account of %s, producer %u, does not add up: %" PRId64 " more messages "
+		    "ended than were accepted.  That is a defect of acktrail, please report it", t->path, inst,
+		    -s->off);
+	for (size_t i = 0; i < NR_PAIRS; i++) {
+		uint64_t rows = in ? in->rows[pairs[i].row] : 0;
+
+		if (s->differs && rows != s->n[pairs[i].count])
+			say("internal error: of %s, producer %u, the account has %" PRIu64 " messages %s, the timeline "
+			    "%" PRIu64 ", and no event was lost.  That is a defect of acktrail, please report it",
+			    t->path, inst, s->n[pairs[i].count], tl_outcome_names[pairs[i].row], rows);
+	}
+}
+
+int accounts_tell(struct accounts *a, enum format format, struct out *o)
+{
+	int errors = 0;
+
+	for (int i = 0; i < reader_nr_trails(a->reader); i++) {
+		const struct trail *t = reader_trail(a->reader, i);
+
+		for (uint32_t slot = 0; t->header.kind == AT_KIND_SHIM && slot < AT_NR_INSTANCES; slot++) {
+			struct key key = { t->index, slot + 1 };
+			struct instance *in;
+			struct sum s;
+
+			HASH_FIND(hh, a->instances, &key, sizeof(key), in);
+			if (!sum_of(t, slot, in, &s))
+				continue;
+			errors += s.off != 0 || s.differs;
+			if (format == FORMAT_NDJSON)
+				sum_json(o, t, slot + 1, &s, in);
+			else
+				sum_text(t, slot + 1, &s, in);
+			say_defect(t, slot + 1, &s, in);
+		}
+	}
+	return errors;
+}
+
+void accounts_free(struct accounts *a)
+{
+	struct instance *in, *tmp;
+
+	HASH_ITER(hh, a->instances, in, tmp) {
+		HASH_DEL(a->instances, in);
+		free(in);
+	}
+	free(a);
+}
