@@ -42,8 +42,8 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
-eventually() { # COMMAND…; 30 s is for a machine in trouble, not a measure
-	local end=$((SECONDS + 30))
+eventually() { # COMMAND…; 30 s is for a machine in trouble, not a measure; in an emulated one it takes longer
+	local end=$((SECONDS + ${ACKTRAIL_PATIENCE:-30}))
 	until "$@"; do
 		((SECONDS < end)) || fail "never came true: $*"
 		sleep 0.05
