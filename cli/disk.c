@@ -269,10 +269,19 @@ static void devices_told(struct args *args)
 	}
 }
 
+static bool probes(struct reader *r)
+{
+	for (int i = 0; i < reader_nr_trails(r); i++)
+		if (reader_trail(r, i)->header.kind == AT_KIND_PROBE)
+			return true;
+	return false;
+}
+
 int cmd_disk(int argc, char **argv)
 {
 	struct args args = { 0 };
 	int status, said;
+	bool missing;
 
 	cmd_parse(&argp, argc, argv, 0, NULL, &args);
 	if (!joined_open(&args.c))
@@ -291,14 +300,18 @@ int cmd_disk(int argc, char **argv)
 		printf("… and %" PRIu64 " faster ones.\n", args.syncs - args.nr);
 	devices_told(&args);
 	disk_health_show(&args.c, &args.out);
-	if (!args.syncs)
-		say("no sync in there: only a probe on the broker's host sees them");
+	missing = !probes(args.c.reader);
+	if (missing)
+		say("no probe's trail among these, and only a probe on the broker's host sees its disk: run "
+		    "`acktrail probe` there and name its trail, too");
+	else if (!args.syncs)
+		say("the probe saw no sync");
 	for (int i = 0; i < args.nr_devices; i++) {
 		free(args.device[i].syncs);
 		free((char *)args.device[i].name);
 	}
 	free(args.top);
-	status = out_close(&args.out) || fflush(stdout) ? STATUS_CANNOT : STATUS_DONE;
+	status = out_close(&args.out) || fflush(stdout) || missing ? STATUS_CANNOT : STATUS_DONE;
 	said = joined_close(&args.c);
 	return status ? status : said;
 }

@@ -99,6 +99,28 @@ static bool parse_rfc3339(const char *s, int64_t *ns)
 	return !*s;
 }
 
+/* 03:04:05[.678], as the views print it */
+static bool parse_of_day(const char *s, struct filter_time *t)
+{
+	int h, m, sec;
+
+	if (!digits(&s, 2, &h) || !literal(&s, ':') || !digits(&s, 2, &m) || !literal(&s, ':') ||
+	    !digits(&s, 2, &sec) || h > 23 || m > 59 || sec > 60)
+		return false;
+	t->ns = ((h * 60LL + m) * 60 + sec) * 1000000000;
+	t->step_ns = 1000000000;
+	if (*s == '.') {
+		if (!s[1])
+			return false;
+		for (s++; *s >= '0' && *s <= '9' && t->step_ns > 1; s++) {
+			t->step_ns /= 10;
+			t->ns += (*s - '0') * t->step_ns;
+		}
+	}
+	t->of_day = !*s;
+	return t->of_day;
+}
+
 /* 1h30m, 250ms, 5m */
 static bool parse_span(const char *s, int64_t *ns)
 {
@@ -137,8 +159,31 @@ bool filter_time_parse(const char *text, struct filter_time *t)
 {
 	memset(t, 0, sizeof(*t));
 	t->from_end = text[0] == '-';
-	t->given = t->from_end ? parse_span(text + 1, &t->ns) : parse_rfc3339(text, &t->ns);
+	t->given = t->from_end ? parse_span(text + 1, &t->ns) :
+				 parse_of_day(text, t) || parse_rfc3339(text, &t->ns);
 	return t->given;
+}
+
+/* On the day when the evidence ends, or the day before where that would be after its end. */
+static int64_t on_its_day(const struct filter_time *t, int64_t end_ns)
+{
+	time_t end = (time_t)(end_ns / 1000000000);
+	struct tm tm;
+	int64_t ns;
+
+	if (!localtime_r(&end, &tm))
+		return t->ns;
+	for (int back = 0; ; back++) {
+		struct tm day = {
+			.tm_year = tm.tm_year, .tm_mon = tm.tm_mon, .tm_mday = tm.tm_mday - back,
+			.tm_hour = (int)(t->ns / 3600000000000), .tm_min = (int)(t->ns / 60000000000 % 60),
+			.tm_sec = (int)(t->ns / 1000000000 % 60), .tm_isdst = -1,
+		};
+
+		ns = (int64_t)mktime(&day) * 1000000000 + t->ns % 1000000000;
+		if (ns <= end_ns || back)
+			return ns;
+	}
 }
 
 static int64_t resolve(const struct filter_time *t, int64_t end_ns, int64_t otherwise)
@@ -147,6 +192,8 @@ static int64_t resolve(const struct filter_time *t, int64_t end_ns, int64_t othe
 
 	if (!t->given)
 		return otherwise;
+	if (t->of_day)
+		return on_its_day(t, end_ns);
 	if (!t->from_end)
 		return t->ns;
 	return __builtin_sub_overflow(end_ns, t->ns, &ns) ? INT64_MIN : ns;
@@ -156,6 +203,8 @@ void filter_resolve(struct filter *f, int64_t end_axis_ns)
 {
 	f->since_ns = resolve(&f->since, end_axis_ns, INT64_MIN);
 	f->until_ns = resolve(&f->until, end_axis_ns, INT64_MAX);
+	if (f->until.of_day)		/* with all that is printed as that time */
+		f->until_ns += f->until.step_ns - 1;
 }
 
 /* ---- rows ---------------------------------------------------------------- */
@@ -202,7 +251,7 @@ static const struct argp_option options[] = {
 	{ "client", OPT_CLIENT, "ID", 0, "only this client.id", 0 },
 	{ "outcome", OPT_OUTCOME, "O[,O]", 0, "only these: acked failed expired purged dropped "
 	  "lost open broker-only", 0 },
-	{ "since", OPT_SINCE, "T", 0, "from this time on: RFC 3339, or -5m from the end", 0 },
+	{ "since", OPT_SINCE, "T", 0, "from this time on: RFC 3339, 03:04:05.678 as it is printed, or -5m from the end", 0 },
 	{ "until", OPT_UNTIL, "T", 0, "up to this time", 0 },
 	{ "slowest", OPT_SLOWEST, "N", 0, "the N that took longest", 0 },
 	{ "internal", OPT_INTERNAL, NULL, 0, "control batches and Kafka's own topics, too", 0 },
@@ -227,7 +276,7 @@ static void time_option(struct argp_state *state, const char *option, const char
 			struct filter_time *t)
 {
 	if (!filter_time_parse(arg, t))
-		argp_error(state, "--%s takes a time like 2026-01-02T03:04:05Z, or -5m "
+		argp_error(state, "--%s takes a time like 2026-01-02T03:04:05Z or 03:04:05, or -5m "
 			   "(ms s m h d) back from the end, not \"%s\"", option, arg);
 }
 

@@ -22,7 +22,8 @@ bool outcome_list(const char *list, uint32_t *bits, const char **bad, int *bad_l
 
 struct filter_time {
 	bool	given, from_end;	/* from_end: ns is a distance back from the end */
-	int64_t	ns;
+	bool	of_day;			/* ns since midnight, local time, the last such before the end */
+	int64_t	ns, step_ns;		/* step_ns: of_day, what its last digit means */
 };
 
 struct filter {
@@ -38,7 +39,7 @@ struct filter {
 
 extern const struct argp filter_argp;	/* its input is a zeroed struct filter */
 
-/* RFC 3339 ("2026-01-02T03:04:05.678Z") or "-5m", "-1h30m", "-250ms". */
+/* RFC 3339 ("2026-01-02T03:04:05.678Z"), "03:04:05.678" as it is printed, or "-5m", "-1h30m". */
 bool filter_time_parse(const char *text, struct filter_time *t);
 
 /* Turn --since and --until into times on the axis. */

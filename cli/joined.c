@@ -88,7 +88,8 @@ bool joined_open(struct joined *c)
 		return false;
 	}
 	c->clocks = clocks_learn(c->reader, c->given, c->nr_given);
-	if (c->filter.since.from_end || c->filter.until.from_end) {
+	if (c->filter.since.from_end || c->filter.until.from_end ||
+	    c->filter.since.of_day || c->filter.until.of_day) {
 		while (reader_next(c->reader, &ev))
 			if (event_axis(&ev, ev.ns) > c->end_ns)
 				c->end_ns = event_axis(&ev, ev.ns);

@@ -302,8 +302,9 @@ static void twice_told(struct args *args)
 
 	HASH_ITER(hh, args->groups, g, tmp)
 		if (g->by == BY_TOPIC && g->twice && args->c.format == FORMAT_TEXT)
-			printf("%" PRIu64 " messages of %s are in the log twice: sent again after an attempt that "
-			       "had been written\n", g->twice, g->name + 1);
+			printf("%" PRIu64 " message%s of %s %s in the log twice: sent again after an attempt that had "
+			       "been written\n", g->twice, g->twice == 1 ? "" : "s", g->name + 1,
+			       g->twice == 1 ? "is" : "are");
 }
 
 int cmd_summary(int argc, char **argv)

@@ -194,6 +194,32 @@ static void test_times(void **state)
 			fail_msg("\"%s\" is no time", wrong[i]);
 }
 
+/* As a row's own time is printed, it selects that row. */
+static void test_time_of_day(void **state)
+{
+	const int64_t s = 1000000000, end = 1767323045 * s;	/* 2026-01-02T03:04:05Z */
+	static const char *const wrong[] = { "3:04:05", "03:04", "24:00:00", "03:60:00", "03:04:05.", "03:04:05Z" };
+	struct filter f = { 0 };
+	struct filter_time t;
+
+	(void)state;
+	setenv("TZ", "XXX-05:30", 1);		/* the views print local time */
+	tzset();
+	assert_true(filter_time_parse("08:34:04.678", &f.since));
+	assert_true(filter_time_parse("08:34:04.678", &f.until));
+	filter_resolve(&f, end);
+	assert_true(f.since_ns == end - s + 678000000);
+	assert_true(f.until_ns == end - s + 678999999);
+	assert_true(filter_time_parse("08:34:06", &f.since));	/* not yet: the day before */
+	filter_resolve(&f, end);
+	assert_true(f.since_ns == end + s - 86400 * s);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		if (filter_time_parse(wrong[i], &t))
+			fail_msg("\"%s\" is no time", wrong[i]);
+	unsetenv("TZ");
+	tzset();
+}
+
 static void test_refused(void **state)
 {
 	(void)state;
@@ -226,7 +252,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_none), cmocka_unit_test(test_rows), cmocka_unit_test(test_window),
-		cmocka_unit_test(test_times), cmocka_unit_test(test_refused), cmocka_unit_test(test_outcome_list),
+		cmocka_unit_test(test_times), cmocka_unit_test(test_time_of_day), cmocka_unit_test(test_refused), cmocka_unit_test(test_outcome_list),
 	};
 
 	return cmocka_run_group_tests_name("filter", tests, NULL, NULL);
