@@ -60,7 +60,7 @@ static const struct argp argp = {
 	NULL, parse, "TRAIL…",
 	"Show the syncs of the broker's files, slowest first, with what each waited for: flush and "
 	"device, the queue before it, throttling before the request existed, a journal commit shared "
-	"with others.  What no evidence covers is unexplained.\v"
+	"with others, a lock (asleep, but not for I/O), the CPU.  What no evidence covers is unexplained.\v"
 	"Then each disk's health: svctm every 3 s (busy time / completed reads and writes) with the alarms "
 	"ALM-12033 and ALM-12180 as they would have been raised and cleared, and how long flushes, syncs "
 	"and writes took.",
@@ -96,6 +96,12 @@ static void sync_json(struct out *o, const struct tl_sync *s)
 		out_s64(o, "error", s->ret);
 	out_bool(o, "on_path", s->on_path);
 	out_text(o, "device", s->parts.device);
+	if (s->parts.stacked)
+		out_bool(o, "stacked", true);
+	if (s->parts.below) {
+		out_text(o, "below", s->parts.below);
+		out_s64(o, "below_ns", s->parts.below_ns);
+	}
 	if (s->parts.waiters)
 		out_u64(o, "waiters", s->parts.waiters);
 	if (s->parts.seen) {
@@ -165,7 +171,7 @@ static void keep(struct args *args, const struct tl_sync *s)
 	/* Strings are the join's, which is gone when this is told. */
 	args->top[i].path = strdup(s->path ? s->path : "");
 	args->top[i].topic = args->top[i].host = NULL;
-	args->top[i].parts.device = NULL;
+	args->top[i].parts.device = args->top[i].parts.below = NULL;
 }
 
 static void seen(void *arg, const struct tl_sync *s)

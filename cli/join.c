@@ -271,5 +271,6 @@ void join_free(struct join *j)
 	free(j->stalls);
 	free(j->blks);
 	free(j->commits);
+	free(j->pauses);
 	free(j);
 }

@@ -140,6 +140,7 @@ static void append_take(struct join *j, struct jtrail *t, struct jbatch *jb, uin
 		th->begin_ns = begin;
 	}
 	th->end_ns = a->append_end_ns;
+	parts_of_append(j, t, ev, &a->append);
 	plog_append(j, t, jb, ev->tid, begin, a->append_end_ns);
 	th->topic = jb->topic;
 	th->partition = jb->b.partition;
@@ -193,10 +194,11 @@ void append_event(struct join *j, struct jtrail *t, const struct event *ev)
 	int64_t begin = event_axis(ev, e->begin_ns ? e->begin_ns : ev->ns);
 	struct jbatch *head = ident_find(j, &id), *jb;
 	struct place place = { id.topic, e->base_offset, e->partition, e->count };
+	const struct file *f = file_get(j, t, e->file);
 	struct place_slot *ps;
 	uint32_t n = 0;
 
-	if (e->ret <= 0)
+	if (e->ret <= 0 || (f && f->role == AT_ROLE_PASSING))	/* a copy on its way is no append */
 		return;
 	if (e->flags & AT_BATCH_FOLLOWER) {
 		replica_append(head, t, event_axis(ev, ev->ns));
@@ -257,6 +259,7 @@ void broker_adopt(struct join *j, struct jbatch *jb)
 	a->sync_begin_ns = from->sync_begin_ns;
 	a->sync_end_ns = from->sync_end_ns;
 	a->index_end_ns = from->index_end_ns;
+	a->append = from->append;
 	a->sync = from->sync;
 	a->index = from->index;
 	jb->state[jb->b.counted].appender = other->state[0].appender;

@@ -92,16 +92,17 @@ static bool makes_durable(const struct event *ev, const struct file *f)
 {
 	uint32_t call = ev->sync.call;
 
-	return f && f->role == AT_ROLE_SEGMENT && ev->sync.ret >= 0 &&
+	return f && f->role == AT_ROLE_SEGMENT && ev->sync.ret >= 0 && !(ev->sync.flags & AT_SYNC_RET_UNKNOWN) &&
 	       call != AT_CALL_MSYNC && call != AT_CALL_SYNC_FILE_RANGE;
 }
 
 /* Is this sync on the way of what its thread appended last? */
-static bool on_the_way(const struct bthread *th, const struct file *f, int64_t begin)
+static bool on_the_way(const struct bthread *th, const struct file *f, int64_t begin, bool osync)
 {
 	bool mine = false;
 
-	if (!th || !th->nr_links || !f || begin < th->end_ns || f->topic != th->topic ||
+	/* A write that ends only on the disk is the append itself. */
+	if (!th || !th->nr_links || !f || begin < (osync ? th->begin_ns : th->end_ns) || f->topic != th->topic ||
 	    f->partition != th->partition)
 		return false;
 	for (uint32_t i = 0; i < th->nr_links; i++) {
@@ -114,19 +115,27 @@ static bool on_the_way(const struct bthread *th, const struct file *f, int64_t b
 	return mine;
 }
 
+static bool is_linked(const struct bthread *th, const struct jbatch *jb)
+{
+	for (uint32_t i = 0; i < th->nr_links; i++)
+		if (th->links[i].batch == jb)
+			return true;
+	return false;
+}
+
 void sync_event(struct join *j, struct jtrail *t, const struct event *ev)
 {
 	struct key2 key = { t->index, ev->tid };
 	struct file *f = file_get(j, t, ev->sync.file);
 	int64_t begin = event_axis(ev, ev->sync.begin_ns), end = event_axis(ev, ev->ns);
 	struct jbatch *jb, *tmp;
+	bool osync = ev->sync.call == AT_CALL_OSYNC_WRITE, path;
 	struct tl_parts parts;
 	struct bthread *th;
-	bool path;
 
 	parts_of_sync(j, t, ev, &parts);
 	HASH_FIND(hh, j->threads, &key, sizeof(key), th);
-	path = on_the_way(th, f, begin);
+	path = on_the_way(th, f, begin, osync);
 	if (path)
 		plog_sync(j, t, th, ev->tid, begin, end, &parts);
 	for (uint32_t i = 0; path && i < th->nr_links; i++) {
@@ -154,7 +163,7 @@ void sync_event(struct join *j, struct jtrail *t, const struct event *ev)
 			for (uint32_t i = 0; i < jb->b.nr_attempts; i++)
 				if (jb->state[i].appender)
 					appended = jb->b.attempts[i].append_end_ns;
-			if (appended > begin)
+			if (osync ? !path || !is_linked(th, jb) : appended > begin)
 				continue;
 			jb->b.on_disk_ns = end;
 			DL_DELETE2(f->waiting, jb, file_prev, file_next);

@@ -174,7 +174,9 @@ void phases_attempt(struct cut *c, uint32_t i, int64_t limit)
 		else
 			go(c, a->read_ns ? TL_PHASE_QUEUE : TL_PHASE_BROKER_SIDE, a->append_begin_ns, known, bound);
 		/* What the broker does between the write and its sync is part of appending. */
-		go(c, TL_PHASE_APPEND, a->sync_begin_ns ? a->sync_begin_ns : a->append_end_ns, known, bound);
+		p = go(c, TL_PHASE_APPEND, a->sync_begin_ns ? a->sync_begin_ns : a->append_end_ns, known, bound);
+		if (a->append.ns)
+			set_parts(c, p, &a->append);
 		p = go(c, TL_PHASE_FSYNC, a->sync_end_ns, known, bound);
 		set_parts(c, p, &a->sync);
 		p = go(c, TL_PHASE_INDEX, a->index_end_ns, known, bound);

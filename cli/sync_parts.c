@@ -2,14 +2,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include "join_int.h"
 #include "sync_parts.h"
 
-#define MAX_IV	4096u	/* intervals looked at for one sync */
 #define MAX_PLACES 16u
-
-/* What belongs to no file (metadata) is known by its place on the disk; no inode has this bit. */
-#define AT_PLACE(sector) (1ull << 63 | (sector))
+#define MAX_TIDS 16u
 
 static int by_time(const void *a, const void *b)
 {
@@ -57,92 +55,88 @@ void parts_union(struct labelled *iv, uint32_t nr, int64_t begin, int64_t end,
 	free(edges);
 }
 
-/* ---- devices ------------------------------------------------------------------ */
+/* ---- labels ----------------------------------------------------------------------- */
 
-static struct device *device_find(struct join *j, uint32_t trail, uint64_t dev)
+void label(struct labels *l, int64_t begin, int64_t end, enum tl_part_name part)
 {
-	struct device *d, like;
-
-	memset(&like, 0, sizeof(like));
-	like.key.dev = dev;
-	like.key.trail = trail;
-	HASH_FIND(hh, j->devices, &like.key, sizeof(like.key), d);
-	return d;
-}
-
-/* A partition's requests are seen on its whole disk. */
-static uint64_t root_of(struct join *j, uint32_t trail, uint64_t dev)
-{
-	const struct device *d = device_find(j, trail, dev);
-
-	return d && d->root ? d->root : dev;
-}
-
-void parts_device(struct join *j, struct jtrail *t, const struct event *ev)
-{
-	struct device *d = device_find(j, t->index, ev->device.dev);
-
-	if (!d) {
-		d = join_alloc(sizeof(*d));
-		d->key.dev = ev->device.dev;
-		d->key.trail = t->index;
-		HASH_ADD(hh, j->devices, key, sizeof(d->key), d);
-	}
-	d->root = ev->device.parent;
-	if (ev->tail_len)
-		d->name = join_intern(j, ev->tail, ev->tail_len);
-}
-
-/* ---- what happened lately -------------------------------------------------------- */
-
-void parts_block(struct join *j, struct jtrail *t, const struct event *ev)
-{
-	const struct ev_block *e = &ev->block;
-
-	if (!j->blks)
-		j->blks = join_alloc(JOIN_BLKS * sizeof(*j->blks));
-	j->blks[j->nr_blks++ % JOIN_BLKS] = (struct blk){
-		.queue = event_axis(ev, e->queue_ns), .start = event_axis(ev, e->start_ns),
-		.insert = event_axis(ev, e->insert_ns), .issue = event_axis(ev, e->issue_ns),
-		.done = event_axis(ev, ev->ns), .dev = root_of(j, t->index, e->dev),
-		.ino = e->ino ? e->ino : AT_PLACE(e->sector), .trail = t->index, .tid = e->queue_tid, .op = e->op,
-	};
-}
-
-void parts_commit(struct join *j, struct jtrail *t, const struct event *ev)
-{
-	if (!j->commits)
-		j->commits = join_alloc(JOIN_COMMITS * sizeof(*j->commits));
-	j->commits[j->nr_commits++ % JOIN_COMMITS] = (struct commit){
-		event_axis(ev, ev->commit.begin_ns), event_axis(ev, ev->ns),
-		root_of(j, t->index, ev->commit.dev), t->index, ev->commit.waiters, ev->tid };
-}
-
-static void label(struct labelled *iv, uint32_t *n, int64_t begin, int64_t end,
-		  enum tl_part_name part)
-{
-	if (begin && end > begin && *n < MAX_IV)
-		iv[(*n)++] = (struct labelled){ begin, end, part };
+	if (begin && end > begin && l->nr < MAX_IV)
+		l->iv[l->nr++] = (struct labelled){ begin, end, part };
 }
 
 /* A request's life: device, queue, before it was a request. */
-static void label_blk(struct labelled *iv, uint32_t *n, const struct blk *b)
+void label_blk(struct labels *l, const struct blk *b)
 {
 	int64_t in = b->insert ? b->insert : b->start ? b->start : b->issue;
 	bool flush = (b->op & 0xff) == AT_OP_FLUSH;
 
-	label(iv, n, b->issue ? b->issue : in, b->done, flush ? TL_PART_FLUSH : TL_PART_DEVICE);
+	label(l, b->issue ? b->issue : in, b->done, flush ? TL_PART_FLUSH : TL_PART_DEVICE);
 	if (b->issue)
-		label(iv, n, in, b->issue, TL_PART_QUEUED);
+		label(l, in, b->issue, TL_PART_QUEUED);
 	/* From the first bio to the request: throttled, or no tag was free. */
-	label(iv, n, b->queue, b->start && b->start < in ? b->start : in, TL_PART_BEFORE);
+	label(l, b->queue, b->start && b->start < in ? b->start : in, TL_PART_BEFORE);
 	if (b->start && b->start < in)
-		label(iv, n, b->start, in, TL_PART_QUEUED);
+		label(l, b->start, in, TL_PART_QUEUED);
 }
+
+static bool is_nap(const struct pause *p)
+{
+	return p->why != AT_PAUSE_JOURNAL;
+}
+
+/* Awake whenever no sleep is told. */
+void label_cpu(struct labels *l, const struct pause *p, uint32_t nr, int64_t begin, int64_t end)
+{
+	for (uint32_t i = 0; i < nr; i++) {
+		if (!is_nap(&p[i]))
+			continue;
+		label(l, begin, p[i].begin, TL_PART_CPU);
+		begin = p[i].end;
+	}
+	label(l, begin, end, TL_PART_CPU);
+}
+
+/* Sleeps that were counted and not told (short ones, or recycled) are not to pass for being awake. */
+void parts_settle(struct tl_parts *p, const struct pause *pause, uint32_t nr, int64_t slept)
+{
+	for (uint32_t i = 0; i < nr; i++)
+		if (is_nap(&pause[i]))
+			slept -= pause[i].end - pause[i].begin;
+	if (slept > p->part[TL_PART_CPU])
+		slept = p->part[TL_PART_CPU];
+	if (slept > 0) {
+		p->part[TL_PART_CPU] -= slept;
+		p->part[TL_PART_UNEXPLAINED] += slept;
+	}
+}
+
+/* The device's name and what it is. */
+void parts_on(struct join *j, uint32_t trail, uint64_t dev, struct tl_parts *p)
+{
+	const struct device *d = device_find(j, trail, device_root(j, trail, dev)), *own = device_find(j, trail, dev);
+
+	p->dev = device_root(j, trail, dev);
+	if (!d)
+		d = own;
+	p->device = d ? d->name : NULL;
+	p->stacked = (d && d->stacked) || (own && own->stacked);
+}
+
+/* ---- whose a request is ----------------------------------------------------------- */
 
 static bool is_write(const struct blk *b)
 {
 	return (b->op & 0xff) == AT_OP_WRITE;
+}
+
+static bool is_flush(const struct blk *b)
+{
+	return (b->op & 0xff) == AT_OP_FLUSH;
+}
+
+/* Numbers of inodes are those of one file system: two partitions of a disk have the same ones. */
+bool blk_of_file(const struct blk *b, uint64_t dev, uint64_t ino)
+{
+	return b->ino == ino && ino && (!b->fs || b->fs == (major(dev) << 20 | minor(dev)));
 }
 
 /*
@@ -160,77 +154,176 @@ static bool is_log_write(const struct blk *b)
 static bool has_jbd2(const struct join *j, uint32_t nc, uint32_t trail, uint64_t dev)
 {
 	for (uint32_t i = 0; i < nc; i++)
-		if (j->commits[i].trail == trail && j->commits[i].dev == dev)
+		if (j->commits[i].trail == trail && j->commits[i].dev == dev && !j->commits[i].xfs)
 			return true;
 	return false;
 }
 
+/* ---- a sync ------------------------------------------------------------------------ */
+
+/*
+ * Asleep until its own pages are written, or for being too dirty, a thread waits for
+ * no one's commit and no one's flush, whatever else the disk is busy with.
+ */
+static bool for_own(const struct pause *p)
+{
+	return p->why == AT_PAUSE_PAGE || p->why == AT_PAUSE_DIRTY;
+}
+
+static void label_others(struct labels *l, const struct labelled *iv, const struct pause *p, uint32_t nr)
+{
+	int64_t begin = iv->begin;
+
+	for (uint32_t i = 0; i < nr; i++) {
+		if (!for_own(&p[i]) || p[i].end <= begin || p[i].begin >= iv->end)
+			continue;
+		label(l, begin, p[i].begin, iv->part);
+		begin = p[i].end;
+	}
+	label(l, begin, iv->end, iv->part);
+}
+
+static void label_blk_of_others(struct labels *l, const struct blk *b, const struct pause *p, uint32_t nr)
+{
+	static struct labels one;
+
+	one.nr = 0;
+	label_blk(&one, b);
+	for (uint32_t i = 0; i < one.nr; i++)
+		label_others(l, &one.iv[i], p, nr);
+}
+
+static void label_pauses(struct labels *l, const struct pause *p, uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr; i++)
+		switch (p[i].why) {
+		case AT_PAUSE_LOG:
+			label(l, p[i].begin, p[i].end, TL_PART_SHARED);
+			break;
+		case AT_PAUSE_PAGE:
+			label(l, p[i].begin, p[i].end, TL_PART_WRITEBACK);
+			break;
+		case AT_PAUSE_LOCK:
+			label(l, p[i].begin, p[i].end, TL_PART_LOCK);
+			break;
+		case AT_PAUSE_JOURNAL:
+			label(l, p[i].begin, p[i].end, TL_PART_HANDLE);
+			break;
+		}
+}
+
+/* The requests of a loop device's file on the disk beneath. */
+static void parts_beneath(struct join *j, uint32_t trail, uint64_t dev, int64_t begin, int64_t end, struct tl_parts *p)
+{
+	static struct labels l;
+	const struct device *top = device_find(j, trail, dev), *d;
+	uint32_t nb = j->nr_blks < JOIN_BLKS ? j->nr_blks : JOIN_BLKS;
+	int64_t part[TL_NR_PARTS];
+	uint64_t below;
+
+	if (!top || !top->below)
+		return;
+	l.nr = 0;
+	below = device_root(j, trail, top->below);
+	for (uint32_t i = 0; i < nb; i++) {
+		const struct blk *b = &j->blks[(j->nr_blks - 1 - i) % JOIN_BLKS];
+
+		if (b->done + JOIN_LATE < begin)
+			break;
+		if (b->trail == trail && b->dev == below && b->done > begin && b->ino == top->below_ino &&
+		    b->fs == top->below_fs)
+			label(&l, b->queue ? b->queue : b->issue, b->done, TL_PART_DEVICE);
+	}
+	parts_union(l.iv, l.nr, begin, end, part);
+	if (!part[TL_PART_DEVICE])
+		return;
+	d = device_find(j, trail, below);
+	p->below_ns = part[TL_PART_DEVICE];
+	p->below = d ? d->name : NULL;
+}
+
 void parts_of_sync(struct join *j, struct jtrail *t, const struct event *ev, struct tl_parts *p)
 {
-	static struct labelled iv[MAX_IV];
+	static struct labels l;
+	static struct pause pause[MAX_PAUSES];
 	int64_t begin = event_axis(ev, ev->sync.begin_ns), end = event_axis(ev, ev->ns);
-	uint64_t dev = root_of(j, t->index, ev->sync.dev);
 	uint32_t nb = j->nr_blks < JOIN_BLKS ? j->nr_blks : JOIN_BLKS;
 	uint32_t nc = j->nr_commits < JOIN_COMMITS ? j->nr_commits : JOIN_COMMITS;
-	const struct device *d = device_find(j, t->index, dev);
-	uint32_t n = 0, tids[16], nr_tids = 0, nr_places = 0;
-	uint64_t places[MAX_PLACES];
-	bool jbd2 = has_jbd2(j, nc, t->index, dev);
+	uint32_t tids[MAX_TIDS], nr_tids = 0, nr_places = 0, np;
+	uint64_t places[MAX_PLACES], dev;
+	bool jbd2;
 
-	if (!d)
-		d = device_find(j, t->index, ev->sync.dev);
 	memset(p, 0, sizeof(*p));
+	l.nr = 0;
+	parts_on(j, t->index, ev->sync.dev, p);
+	dev = p->dev;
+	jbd2 = has_jbd2(j, nc, t->index, dev);
 	p->ns = end > begin ? end - begin : 0;
-	p->dev = dev;
-	p->device = d ? d->name : NULL;
 	p->seen = t->covered[AT_COVER_BLOCK] || j->nr_blks;
+	np = pauses_of(j, t->index, ev->tid, begin, end, pause, MAX_PAUSES);
 
 	for (uint32_t i = 0; i < nc; i++) {
 		const struct commit *c = &j->commits[(j->nr_commits - 1 - i) % JOIN_COMMITS];
+		uint32_t before = l.nr;
 
-		if (c->end + 1000 * JOIN_MS < begin)
+		if (c->end + JOIN_LATE < begin)
 			break;
 		if (c->trail != t->index || c->dev != dev || c->end <= begin || c->begin >= end)
 			continue;
-		label(iv, &n, c->begin, c->end, TL_PART_SHARED);
+		/* Which buffers of XFS's log it needs only its own sleep for the log tells. */
+		if (!c->xfs)
+			label_others(&l, &(struct labelled){ c->begin, c->end, TL_PART_SHARED }, pause, np);
+		else
+			for (uint32_t k = 0; k < np; k++)
+				if (pause[k].why == AT_PAUSE_LOG && c->end > pause[k].begin && c->begin < pause[k].end)
+					label(&l, c->begin, c->end, TL_PART_SHARED);
+		if (l.nr == before)
+			continue;
 		if (c->waiters > p->waiters)
 			p->waiters = c->waiters;
-		if (nr_tids < 16 && c->tid)
+		if (nr_tids < MAX_TIDS && c->tid && !c->xfs)
 			tids[nr_tids++] = c->tid;
 	}
 	for (uint32_t i = 0; i < nb; i++) {
 		const struct blk *b = &j->blks[(j->nr_blks - 1 - i) % JOIN_BLKS];
-		bool own, flush = (b->op & 0xff) == AT_OP_FLUSH;
+		bool others = false;
 
 		/* In the order of completion, give or take what CPUs reorder. */
-		if (b->done + 1000 * JOIN_MS < begin)
+		if (b->done + JOIN_LATE < begin)
 			break;
 		if (b->trail != t->index || b->dev != dev || b->done <= begin)
 			continue;
-		own = (b->tid && b->tid == ev->tid) || (b->ino && b->ino == ev->sync.ino);
-		for (uint32_t k = 0; k < nr_tids && !own; k++)
-			own = b->tid == tids[k];
+		for (uint32_t k = 0; k < nr_tids && !others; k++)
+			others = b->tid == tids[k];
 		if (b->tid && b->tid == ev->tid && b->ino & AT_PLACE(0) && nr_places < MAX_PLACES)
 			places[nr_places++] = b->ino;
+		if ((b->tid && b->tid == ev->tid) || blk_of_file(b, ev->sync.dev, ev->sync.ino))
+			label_blk(&l, b);
 		/* Flushes are issued by the block layer's own worker for whoever waits. */
-		if (own || flush || (!jbd2 && is_log_write(b)))
-			label_blk(iv, &n, b);
+		else if (others || is_flush(b) || (!jbd2 && is_log_write(b)))
+			label_blk_of_others(&l, b, pause, np);
 	}
 	/* To write a block of metadata one waits until whoever writes it has done so. */
 	for (uint32_t i = 0; i < nb && nr_places; i++) {
 		const struct blk *b = &j->blks[(j->nr_blks - 1 - i) % JOIN_BLKS];
 
-		if (b->done + 1000 * JOIN_MS < begin)
+		if (b->done + JOIN_LATE < begin)
 			break;
 		if (b->trail != t->index || b->dev != dev || b->done <= begin || !is_write(b))
 			continue;
 		for (uint32_t k = 0; k < nr_places; k++)
 			if (b->ino == places[k]) {
-				label_blk(iv, &n, b);
+				label_blk(&l, b);
 				break;
 			}
 	}
-	parts_union(iv, n, begin, end, p->part);
+	label_pauses(&l, pause, np);
+	if (ev->sync.flags & AT_SYNC_NAPS && np < MAX_PAUSES)
+		label_cpu(&l, pause, np, begin, end);
+	parts_union(l.iv, l.nr, begin, end, p->part);
+	if (ev->sync.flags & AT_SYNC_NAPS)
+		parts_settle(p, pause, np, (int64_t)ev->sync.slept_ns);
+	parts_beneath(j, t->index, dev, begin, end, p);
 }
 
 void parts_add(struct tl_parts *to, const struct tl_parts *p)
@@ -241,6 +334,10 @@ void parts_add(struct tl_parts *to, const struct tl_parts *p)
 	to->dev = p->dev;
 	to->device = p->device;
 	to->seen = p->seen;
+	to->stacked = p->stacked;
+	to->below_ns += p->below_ns;
+	if (p->below)
+		to->below = p->below;
 	if (p->waiters > to->waiters)
 		to->waiters = p->waiters;
 }
@@ -259,6 +356,8 @@ const char *parts_culprit(struct join *j, const struct tl_parts *p)
 	if (!p->device && best == TL_PART_UNEXPLAINED)
 		return NULL;
 	n = snprintf(text, sizeof(text), "%s", p->device ? p->device : "disk");
+	if (p->stacked && p->device)
+		n += snprintf(text + n, sizeof(text) - (size_t)n, p->below ? " on %.40s" : " (stacked)", p->below);
 	if (best != TL_PART_UNEXPLAINED)
 		n += snprintf(text + n, sizeof(text) - (size_t)n, ": %s", tl_part_names[best]);
 	if (p->waiters > 1)
