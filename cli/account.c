@@ -16,6 +16,7 @@
 #include "account.h"
 #include "join.h"
 #include "say.h"
+#include "tally.h"
 
 #define MAX_ERRORS	16	/* kinds of errors told of one producer */
 
@@ -35,6 +36,7 @@ struct accounts {
 
 struct sum {
 	uint64_t n[AT_NR_COUNTS], lost, open;
+	struct tally tally;			/* what n comes from, and what is not of it */
 	int64_t	 off;				/* accepted minus what is on the right */
 	bool	 whole;				/* rows must agree with it */
 	bool	 differs;
@@ -147,17 +149,12 @@ uint64_t account_written_again(const struct tl_batch *b)
 
 static bool sum_of(const struct trail *t, uint32_t slot, const struct instance *in, struct sum *s)
 {
-	bool over = t->gone || t->header.state != AT_OPEN, any = false;
+	bool over = trail_over(t), any;
 
 	memset(s, 0, sizeof(*s));
-	for (unsigned k = 0; k < AT_NR_STRIPES; k++)
-		for (unsigned i = 0; i < AT_NR_COUNTS; i++) {
-			s->n[i] += t->account.cell[slot][k].n[i];
-			any |= s->n[i] != 0;
-		}
-	s->off = (int64_t)s->n[AT_ACCEPTED];
-	for (unsigned i = AT_ACKED; i <= AT_DROPPED; i++)
-		s->off -= (int64_t)s->n[i];
+	any = tally_of(t, slot, &s->tally);
+	memcpy(s->n, s->tally.n, sizeof(s->n));
+	s->off = tally_rest(&s->tally);
 	if (s->off > 0) {
 		*(over ? &s->lost : &s->open) = (uint64_t)s->off;
 		s->off = 0;
@@ -166,7 +163,7 @@ static bool sum_of(const struct trail *t, uint32_t slot, const struct instance *
 	if (!over)
 		s->off = 0;
 	s->whole = over && !t->overwritten && !t->lost && !t->account.skipped && !t->incomplete &&
-		   slot + 1 < AT_NR_INSTANCES;
+		   !s->tally.partial && s->tally.instances == 1;
 	for (size_t i = 0; i < NR_PAIRS; i++)
 		s->differs |= s->whole && s->n[pairs[i].count] != (in ? in->rows[pairs[i].row] : 0);
 	return any;
@@ -198,6 +195,8 @@ static void sum_json(struct out *o, const struct trail *t, uint32_t inst, const 
 	out_text(o, "host", t->header.host);
 	out_u64(o, "pid", t->header.pid);
 	out_u64(o, "instance", inst);
+	if (s->tally.instances > 1)
+		out_u64(o, "instances", s->tally.instances);
 	out_u64(o, "accepted", s->n[AT_ACCEPTED]);
 	out_u64(o, "acked", s->n[AT_ACKED]);
 	out_u64(o, "failed", s->n[AT_FAILED]);
@@ -206,6 +205,11 @@ static void sum_json(struct out *o, const struct trail *t, uint32_t inst, const 
 	out_u64(o, "dropped", s->n[AT_DROPPED]);
 	out_u64(o, "lost", s->lost);
 	out_u64(o, "open", s->open);
+	if (s->tally.partial) {
+		out_u64(o, "unseen", s->tally.unseen);
+		out_u64(o, "before", s->tally.before);
+		out_bool(o, "partial", true);
+	}
 	out_u64(o, "refused", s->n[AT_REFUSED]);
 	out_u64(o, "called", s->n[AT_CALLED]);
 	out_bool(o, "balanced", !s->off);
@@ -254,6 +258,13 @@ static void sum_text(const struct trail *t, uint32_t inst, const struct sum *s,
 	       t->header.comm, t->header.pid, inst, s->n[AT_ACCEPTED], s->off ? "!=" : "=", s->n[AT_ACKED],
 	       s->n[AT_FAILED], s->n[AT_EXPIRED], s->n[AT_PURGED], s->n[AT_DROPPED], s->lost, s->open,
 	       s->n[AT_REFUSED]);
+	if (s->tally.instances > 1)
+		printf("    these are producers %u to %u together: accounts are kept apart for the first %u of a process\n",
+		       inst, inst + s->tally.instances - 1, inst - 1);
+	if (s->tally.partial)
+		printf("    partial: recording was %s while it ran; + %" PRIu64 " that were open when it was turned off; "
+		       "not in this sum: %" PRIu64 " that ended and had been accepted before\n",
+		       t->header.off_ns ? "turned off and on" : "turned on", s->tally.unseen, s->tally.before);
 	if (in) {
 		errors_text("failed", &in->failed);
 		errors_text("refused", &in->refused);
@@ -290,7 +301,7 @@ int accounts_tell(struct accounts *a, enum format format, struct out *o)
 	for (int i = 0; i < reader_nr_trails(a->reader); i++) {
 		const struct trail *t = reader_trail(a->reader, i);
 
-		for (uint32_t slot = 0; t->header.kind == AT_KIND_SHIM && slot < AT_NR_INSTANCES; slot++) {
+		for (uint32_t slot = 0; t->header.kind == AT_KIND_SHIM && slot < AT_NR_ACCOUNTS; slot++) {
 			struct key key = { t->index, slot + 1 };
 			struct instance *in;
 			struct sum s;

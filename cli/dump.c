@@ -15,6 +15,7 @@
 #include "reader.h"
 #include "say.h"
 #include "schema.h"
+#include "tally.h"
 
 struct args {
 	enum format format;
@@ -66,6 +67,7 @@ static const char *state_name(const struct trail *t)
 	switch (t->header.state) {
 	case AT_EXITED: return "exited";
 	case AT_EXECED: return "execed";
+	case AT_SAVED: return "saved";
 	default: return "open";
 	}
 }
@@ -174,15 +176,11 @@ static void account_json(struct out *o, const struct trail *t)
 	static const char *const names[AT_NR_COUNTS] = { "accepted", "acked", "failed", "expired",
 		"purged", "dropped", "refused", "called" };
 
-	for (unsigned i = 0; i < AT_NR_INSTANCES; i++) {
-		uint64_t n[AT_NR_COUNTS] = { 0 }, any = 0;
+	for (unsigned i = 0; i < AT_NR_ACCOUNTS; i++) {
+		struct tally a;
+		const uint64_t *n = a.n;
 
-		for (unsigned s = 0; s < AT_NR_STRIPES; s++)
-			for (unsigned k = 0; k < AT_NR_COUNTS; k++)
-				n[k] += t->account.cell[i][s].n[k];
-		for (unsigned k = 0; k < AT_NR_COUNTS; k++)
-			any |= n[k];
-		if (!any)
+		if (!tally_of(t, i, &a))
 			continue;
 		out_begin(o);
 		out_text(o, "type", "account");
@@ -190,6 +188,12 @@ static void account_json(struct out *o, const struct trail *t)
 		out_u64(o, "cell", i);
 		for (unsigned k = 0; k < AT_NR_COUNTS; k++)
 			out_u64(o, names[k], n[k]);
+		if (a.partial) {
+			out_u64(o, "unseen", a.unseen);
+			out_u64(o, "before", a.before);
+		}
+		if (a.instances > 1)
+			out_u64(o, "instances", a.instances);
 		out_end(o);
 	}
 }

@@ -99,8 +99,7 @@ void fate_end(struct join *j)
 	HASH_ITER(hh, j->parts, p, tp)
 		DL_FOREACH_SAFE2(p->open, jb, tmp, part_next) {
 			struct jtrail *t = jb->trail;
-			bool gone = t->end_ns || t->t->gone ||
-				    (t->t->header.state != AT_OPEN);
+			bool gone = t->end_ns || trail_over(t->t);
 			const struct tl_attempt *last = &jb->b.attempts[jb->b.nr_attempts - 1];
 
 			if (wire_alone(jb) && last->answered && last->error_code && gone)

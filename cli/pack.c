@@ -77,6 +77,9 @@ static bool put_raw(struct archive *a, const struct open_trail *t, uint64_t at, 
 		if (got < 0)
 			return false;
 		memset(page + got, 0, n - (size_t)got);
+		/* Its process goes on, and this copy does not. */
+		if (!at && n == sizeof(page) && t->pub.header.state == AT_OPEN && !t->pub.gone)
+			memcpy(page + offsetof(struct at_header, state), &(uint32_t){ AT_SAVED }, 4);
 		if (!put(a, page, n))
 			return false;
 		at += n;

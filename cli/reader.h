@@ -22,6 +22,7 @@ struct trail {
 	char	*path;			/* the directory, as the user may name it */
 	struct at_header header;	/* checked copy: strings are terminated */
 	struct at_account_page account;	/* as it stood when the trail was opened */
+	struct at_more_page more;	/* the same; zero when the writer knew of none */
 	uint32_t index;			/* position among the reader's trails, from 0 */
 	bool	 live;			/* its process still runs on this host */
 	bool	 gone;			/* not closed, and its process is no more (same boot) */
@@ -35,6 +36,18 @@ struct trail {
 	uint64_t recycled_chunks;	/* overwritten while they were read: a live trail */
 	uint64_t file_bytes;		/* that there are; header.file_size: that there should be */
 };
+
+/* Its process has ended: what is open then stays so. */
+static inline bool trail_over(const struct trail *t)
+{
+	return t->gone || t->header.state == AT_EXITED || t->header.state == AT_EXECED;
+}
+
+/* Recording was off at the end: what was open when it was turned off may have ended unseen. */
+static inline bool trail_stopped(const struct trail *t)
+{
+	return t->header.obeys == AT_CONTROL_OFF;
+}
 
 struct event {
 	struct trail *trail;

@@ -118,6 +118,8 @@ static const char *bad_layout(const struct at_header *h)
 		return "where its account is";
 	if (!inside(h->schema_off, h->schema_len, h->file_size))
 		return "where its description is";
+	if (h->more_off && !inside(h->more_off, sizeof(struct at_more_page), h->file_size))
+		return "where the rest of its account is";
 	return NULL;
 }
 
@@ -222,6 +224,8 @@ static void read_account(struct open_trail *t)
 	struct at_account_page *a = &t->pub.account;
 
 	read_at(t->fd, a, sizeof(*a), t->pub.header.account_off);
+	if (t->pub.header.more_off)
+		read_at(t->fd, &t->pub.more, sizeof(t->pub.more), t->pub.header.more_off);
 	for (unsigned i = 0; i < AT_NR_TYPES; i++) {
 		t->pub.overwritten += a->overwritten[i];
 		t->pub.lost += a->lost[i];

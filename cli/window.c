@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,8 +152,10 @@ bool window_header_of(const char *file, struct at_header *h)
 	close(fd);
 	if (n != sizeof(*h) || memcmp(h->magic, AT_MAGIC, sizeof(h->magic)) ||
 	    h->byte_order != AT_BYTE_ORDER || h->min_reader > AT_VERSION ||
-	    h->header_size < sizeof(*h))
+	    h->header_size < offsetof(struct at_header, control))
 		return false;
+	if (h->header_size < sizeof(*h))	/* an older writer's */
+		memset((uint8_t *)h + h->header_size, 0, sizeof(*h) - h->header_size);
 	h->boot_id[sizeof(h->boot_id) - 1] = h->host[sizeof(h->host) - 1] = 0;
 	h->comm[sizeof(h->comm) - 1] = h->writer[sizeof(h->writer) - 1] = 0;
 	h->cmdline[sizeof(h->cmdline) - 1] = 0;

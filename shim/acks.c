@@ -148,7 +148,7 @@ rd_kafka_resp_err_t acks_on_acknowledgement(rd_kafka_t *rk, rd_kafka_message_t *
 			add_message(t, t->acks.ev, in->lib, m, known);
 		else
 			begin_batch(t, in, m, persisted, known);
-		instance_count(in, t, category(m->err), 1);
+		session_ended(t, in, m, known, category(m->err));
 	}
 	thread_leave(t);
 	return RD_KAFKA_RESP_ERR_NO_ERROR;

@@ -78,47 +78,66 @@ static int32_t conf_acks(const struct lib *lib, const rd_kafka_conf_t *conf)
 	return *text == '-' ? -1 : (int32_t)(*text - '0');
 }
 
-void conf_witness(const struct instance *in, const rd_kafka_conf_t *conf)
+static void conf_read(struct instance *in, const rd_kafka_conf_t *conf)
 {
 	const struct lib *lib = in->lib;
-	struct thread *t = thread_enter();
-	struct ev_instance *ev;
-	char client[256], text[64];
+	struct ev_instance *ev = &in->told;
+	char text[64];
 
+	memset(ev, 0, sizeof(*ev));
+	conf_text(lib, conf, "client.id", in->client, sizeof(in->client));
+	in->client_len = (uint16_t)strlen(in->client);
+	ev->inst = in->id;
+	ev->role = in->role;
+	ev->lib_version = (uint32_t)lib->version;
+	ev->message_timeout_ms = conf_number(lib, conf, "message.timeout.ms");
+	if (!ev->message_timeout_ms)	/* no default topic conf: librdkafka's default */
+		ev->message_timeout_ms = 300000;
+	ev->socket_timeout_ms = conf_number(lib, conf, "socket.timeout.ms");
+	ev->linger_us = conf_thousandths(lib, conf, "queue.buffering.max.ms");
+	ev->max_in_flight = (uint32_t)conf_number(lib, conf, "max.in.flight");
+	ev->queue_max_messages = (uint32_t)conf_number(lib, conf, "queue.buffering.max.messages");
+	ev->queue_max_kbytes = (uint32_t)conf_number(lib, conf, "queue.buffering.max.kbytes");
+	ev->batch_messages = (uint32_t)conf_number(lib, conf, "batch.num.messages");
+	ev->batch_bytes = (uint32_t)conf_number(lib, conf, "batch.size");
+	ev->acks = conf_acks(lib, conf);
+	if (conf_text(lib, conf, "enable.idempotence", text, sizeof(text)) && *text == 't')
+		ev->flags |= AT_INST_IDEMPOTENT;
+	if (conf_text(lib, conf, "transactional.id", text, sizeof(text)))
+		ev->flags |= AT_INST_TRANSACTIONAL | AT_INST_IDEMPOTENT;
+	if (conf_text(lib, conf, "security.protocol", text, sizeof(text)) && strcasestr(text, "ssl"))
+		ev->flags |= AT_INST_TLS;
+	if (in->dr_msg_cb)
+		ev->flags |= AT_INST_DR_MSG_CB;
+	if (in->dr_cb)
+		ev->flags |= AT_INST_DR_CB;
+	if (in->events)
+		ev->flags |= AT_INST_DR_EVENT;
+	if (conf_text(lib, conf, "delivery.report.only.error", text, sizeof(text)) && *text == 't')
+		ev->flags |= AT_INST_DR_ERRORS;
+}
+
+void conf_state(struct thread *t, const struct instance *in, uint64_t ns, uint32_t flags)
+{
+	struct ev_instance *ev = emit(t, AT_LAST, AT_EV_INSTANCE, ns, sizeof(*ev), NULL, in->client,
+				      in->client_len);
+
+	if (!ev)
+		return;
+	*ev = in->told;
+	ev->flags |= flags;
+	emit_done(t, AT_LAST);
+}
+
+void conf_witness(struct instance *in, const rd_kafka_conf_t *conf)
+{
+	struct thread *t;
+
+	conf_read(in, conf);
+	in->born_ns = at_now();
+	t = thread_enter();
 	if (!t)
 		return;
-	conf_text(lib, conf, "client.id", client, sizeof(client));
-	ev = emit(t, AT_LAST, AT_EV_INSTANCE, at_now(), sizeof(*ev), NULL, client, strlen(client));
-	if (ev) {
-		ev->inst = in->id;
-		ev->role = in->role;
-		ev->lib_version = (uint32_t)lib->version;
-		ev->message_timeout_ms = conf_number(lib, conf, "message.timeout.ms");
-		if (!ev->message_timeout_ms)	/* no default topic conf: librdkafka's default */
-			ev->message_timeout_ms = 300000;
-		ev->socket_timeout_ms = conf_number(lib, conf, "socket.timeout.ms");
-		ev->linger_us = conf_thousandths(lib, conf, "queue.buffering.max.ms");
-		ev->max_in_flight = (uint32_t)conf_number(lib, conf, "max.in.flight");
-		ev->queue_max_messages = (uint32_t)conf_number(lib, conf, "queue.buffering.max.messages");
-		ev->queue_max_kbytes = (uint32_t)conf_number(lib, conf, "queue.buffering.max.kbytes");
-		ev->batch_messages = (uint32_t)conf_number(lib, conf, "batch.num.messages");
-		ev->batch_bytes = (uint32_t)conf_number(lib, conf, "batch.size");
-		ev->acks = conf_acks(lib, conf);
-		if (conf_text(lib, conf, "enable.idempotence", text, sizeof(text)) && *text == 't')
-			ev->flags |= AT_INST_IDEMPOTENT;
-		if (conf_text(lib, conf, "transactional.id", text, sizeof(text)))
-			ev->flags |= AT_INST_TRANSACTIONAL | AT_INST_IDEMPOTENT;
-		if (conf_text(lib, conf, "security.protocol", text, sizeof(text)) && strcasestr(text, "ssl"))
-			ev->flags |= AT_INST_TLS;
-		if (in->dr_msg_cb)
-			ev->flags |= AT_INST_DR_MSG_CB;
-		if (in->dr_cb)
-			ev->flags |= AT_INST_DR_CB;
-		if (in->events)
-			ev->flags |= AT_INST_DR_EVENT;
-		if (conf_text(lib, conf, "delivery.report.only.error", text, sizeof(text)) && *text == 't')
-			ev->flags |= AT_INST_DR_ERRORS;
-		emit_done(t, AT_LAST);
-	}
+	conf_state(t, in, in->born_ns, 0);
 	thread_leave(t);
 }

@@ -11,44 +11,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "shim.h"
-#include "wire.h"
+#include "conn_int.h"
 
-#define NR_INFLIGHT 4096u		/* unanswered requests that are remembered */
 #define NR_FREE 64
-#define SAMPLE_NS 1000000000u	/* between two looks at TCP */
 #define SLOW_NS 1000000000u		/* answered later: restated in the ring that lasts */
-
-struct inflight {
-	uint64_t sent_ns;
-	uint32_t corr;
-	int16_t	 api, version;
-	uint16_t batches;
-	const struct topic *topic;	/* of the batch below */
-	struct ev_batch batch;		/* the first; librdkafka sends one */
-};
-
-struct conn {
-	uint32_t id;
-	uint32_t life;
-	int	 fd;
-	bool	 tls, closed;
-	bool	 plain;			/* TLS, and its clear text is seen (tls.c) */
-	uint8_t	 sending, receiving;	/* guards: 1 while a thread is inside */
-	uint32_t inst;
-	int32_t	 broker;
-	uint64_t connect_ns;
-	uint64_t unparsed;		/* bytes that passed a parser which is off */
-	uint64_t next_sample_ns;	/* of tcp.c */
-	struct wire_requests out;
-	struct wire_responses in;
-	const struct topic *last_topic;	/* most requests name the same one again */
-	struct ev_batch first;		/* of the request that is being sent */
-	const struct topic *first_topic;
-	struct inflight answered;	/* the request whose response is being read */
-	uint32_t head, tail;		/* of the queue: tail is the sender's, head the receiver's */
-	struct inflight queue[NR_INFLIGHT];
-};
 
 /* One call's bytes on their way through a parser. */
 struct pass { struct conn *c; struct thread *t; };
@@ -97,6 +63,7 @@ struct conn *conn_new(int fd, uint64_t connect_ns)
 	c->broker = -1;
 	wire_requests_init(&c->out);
 	wire_responses_init(&c->in);
+	conn_sync_new(c);
 	return c;
 }
 
@@ -113,7 +80,7 @@ uint32_t conn_id(const struct conn *c)
 
 bool conn_parsed(const struct conn *c)
 {
-	return c->id && (!c->tls || c->plain) && !c->out.p.off;
+	return c->id && (!c->tls || c->plain) && !c->out.p.off && c->out_synced && conn_current(c);
 }
 
 static void write_conn(struct thread *t, const struct conn *c)
@@ -130,6 +97,8 @@ static void write_conn(struct thread *t, const struct conn *c)
 	ev->fd = (uint32_t)c->fd;
 	if (c->tls)
 		ev->flags |= AT_CONN_TLS;
+	if (c->midstream)
+		ev->flags |= AT_CONN_MIDSTREAM;
 	emit_done(t, AT_LAST);
 }
 
@@ -238,7 +207,7 @@ static void enqueue(struct conn *c, const struct wire_request *rq)
 
 	if (rq->api == KAFKA_PRODUCE && rq->batches && !rq->acks)
 		return;
-	if (tail - __atomic_load_n(&c->head, __ATOMIC_ACQUIRE) >= NR_INFLIGHT) {
+	if (tail - conn_oldest(c) >= NR_INFLIGHT) {
 		live_skip();		/* its response will come as unmatched */
 		return;
 	}
@@ -277,6 +246,7 @@ static void on_request(void *ctx, const struct wire_request *rq)
 		emit_done(p->t, AT_BULK);
 	}
 	enqueue(c, rq);
+	c->out_proven = true;
 }
 
 static const struct wire_request_ops request_ops = { .batch = on_batch, .request = on_request };
@@ -292,7 +262,7 @@ static bool on_match(void *ctx, uint32_t corr, int16_t *api, int16_t *version)
 	struct conn *c = ((struct pass *)ctx)->c;
 	uint32_t tail = __atomic_load_n(&c->tail, __ATOMIC_ACQUIRE);
 
-	for (uint32_t i = c->head; i != tail; i++) {
+	for (uint32_t i = conn_oldest(c); i != tail; i++) {
 		const struct inflight *f = &c->queue[i % NR_INFLIGHT];
 
 		if (f->corr != corr)
@@ -411,26 +381,36 @@ static void given_up(struct thread *t, struct conn *c, enum at_conn_end how)
 }
 
 /* The app's bytes on their way out, clear. */
-static void send_clear(struct conn *c, const void *bytes, size_t len, uint64_t now_ns)
+static void send_clear(struct conn *c, const void *bytes, size_t len, uint64_t now_ns, bool first)
 {
 	struct pass p = { .c = c };
+	bool synced, known;
 
-	if (c->out.p.off || !enter(&c->sending, c)) {
+	if ((c->out.p.off && conn_current(c)) || !enter(&c->sending, c)) {
 		c->unparsed += len;
 		return;
 	}
 	p.t = thread_enter();
+	synced = c->out_synced && conn_current(c);
+	known = synced || !c->id;
+	if (!conn_sync_out(c, bytes, len, first)) {
+		c->unparsed += len;
+		goto out;
+	}
+	if (!known && p.t)
+		write_conn(p.t, c);		/* and now from its middle on */
 	wire_feed_requests(&c->out, bytes, len, now_ns, &request_ops, &p);
 	if (c->out.p.off == WIRE_TLS)
 		c->tls = true;
-	else if (c->out.p.off && c->id && p.t)
+	else if (c->out.p.off && conn_sync_given_up(c) && c->id && p.t)
 		given_up(p.t, c, AT_END_PARSER_OFF);
+out:
 	if (p.t)
 		thread_leave(p.t);
 	leave(&c->sending);
 }
 
-static void receive_clear(struct conn *c, const void *bytes, size_t len, uint64_t now_ns)
+static void receive_clear(struct conn *c, const void *bytes, size_t len, uint64_t now_ns, bool first)
 {
 	struct pass p = { .c = c, .t = thread_enter() };
 
@@ -438,10 +418,13 @@ static void receive_clear(struct conn *c, const void *bytes, size_t len, uint64_
 		return;
 	p.t->acks_break = true;
 	p.t->answered = 0;
-	if (c->in.p.off || !c->id || !enter(&c->receiving, c)) {
+	if ((c->in.p.off && c->in_session == live_session()) || !c->id || !enter(&c->receiving, c)) {
 		c->unparsed += len;
 	} else {
-		wire_feed_responses(&c->in, bytes, len, now_ns, &response_ops, &p);
+		if (conn_sync_in(c, bytes, len, first))
+			wire_feed_responses(&c->in, bytes, len, now_ns, &response_ops, &p);
+		else
+			c->unparsed += len;
 		if (c->in.p.off)
 			given_up(p.t, c, AT_END_PARSER_OFF);
 		leave(&c->receiving);
@@ -449,20 +432,23 @@ static void receive_clear(struct conn *c, const void *bytes, size_t len, uint64_
 	thread_leave(p.t);
 }
 
-void conn_sent(struct conn *c, const void *bytes, size_t len, uint64_t now_ns)
+void conn_sent(struct conn *c, const void *bytes, size_t len, uint64_t now_ns, bool first)
 {
-	if (!c->tls)
-		send_clear(c, bytes, len, now_ns);
-	else if (!c->plain)
+	if (!c->tls) {
+		send_clear(c, bytes, len, now_ns, first);
+	} else if (!c->plain) {
+		if (unlikely(!conn_current(c)))
+			conn_sync_out(c, bytes, len, false);
 		c->unparsed += len;
+	}
 }
 
-void conn_received(struct conn *c, const void *bytes, size_t len, uint64_t now_ns)
+void conn_received(struct conn *c, const void *bytes, size_t len, uint64_t now_ns, bool first)
 {
 	struct thread *t;
 
 	if (!c->tls) {
-		receive_clear(c, bytes, len, now_ns);
+		receive_clear(c, bytes, len, now_ns, first);
 		return;
 	}
 	/* Sealed: still, acknowledgements that follow belong to another response. */
@@ -483,13 +469,13 @@ void conn_sent_plain(struct conn *c, const void *bytes, size_t len, uint64_t now
 		c->plain = true;
 	}
 	if (c->plain)
-		send_clear(c, bytes, len, now_ns);
+		send_clear(c, bytes, len, now_ns, true);
 }
 
 void conn_received_plain(struct conn *c, const void *bytes, size_t len, uint64_t now_ns)
 {
 	if (c->plain)
-		receive_clear(c, bytes, len, now_ns);
+		receive_clear(c, bytes, len, now_ns, true);
 }
 
 bool conn_is_other(const struct conn *c)
@@ -497,69 +483,11 @@ bool conn_is_other(const struct conn *c)
 	return c->out.p.off == WIRE_NOT_KAFKA;
 }
 
-/* ---- waiting ------------------------------------------------------------- */
-
-#define NONE_WAITS	-2		/* .api of what was answered out of its turn */
-
-/*
- * Where the bytes cannot be read, librdkafka's own word counts.  Both calls come from the
- * broker's thread, which alone uses the connection.
- */
-void conn_lib_request(struct thread *t, struct conn *c, int16_t api, uint64_t now_ns)
-{
-	struct inflight *f = &c->queue[c->tail % NR_INFLIGHT];
-
-	t->sealed = c;
-	t->sealed_id = c->id;
-	if (c->tail - c->head >= NR_INFLIGHT)
-		return;			/* what is overdue then is another's */
-	f->sent_ns = now_ns;
-	f->api = api;
-	f->batches = 0;
-	__atomic_store_n(&c->tail, c->tail + 1, __ATOMIC_RELEASE);
-}
-
-/* It does not say which: the oldest of its kind. */
-void conn_lib_response(struct thread *t, int16_t api)
-{
-	struct conn *c = t->sealed;
-	uint32_t i;
-
-	if (!c || c->closed || c->id != t->sealed_id)
-		return;
-	for (i = c->head; i != c->tail && c->queue[i % NR_INFLIGHT].api != api; i++)
-		;
-	if (i != c->tail)
-		c->queue[i % NR_INFLIGHT].api = NONE_WAITS;
-	for (i = c->head; i != c->tail && c->queue[i % NR_INFLIGHT].api == NONE_WAITS; i++)
-		;
-	__atomic_store_n(&c->head, i, __ATOMIC_RELEASE);
-}
-
-uint64_t conn_waiting_since(const struct conn *c)
-{
-	uint32_t head = __atomic_load_n(&c->head, __ATOMIC_RELAXED);
-
-	if (!c->id || !conn_usable(c))
-		return 0;
-	if (head != __atomic_load_n(&c->tail, __ATOMIC_ACQUIRE))
-		return c->queue[head % NR_INFLIGHT].sent_ns;
-	/* Its bytes find no room. */
-	return conn_parsed(c) && c->out.p.in_frame ? c->out.rq.begin_ns : 0;
-}
-
-bool conn_sample_due(struct conn *c, uint64_t now_ns)
-{
-	if (now_ns < c->next_sample_ns)
-		return false;
-	c->next_sample_ns = now_ns + SAMPLE_NS;
-	return true;
-}
-
 /* ---- death --------------------------------------------------------------- */
 
 void conn_closed(struct conn *c, enum at_conn_end how, int err)
 {
+	uint32_t oldest = conn_current(c) ? conn_oldest(c) : c->tail;
 	struct ev_conn_end *ev;
 	struct thread *t;
 
@@ -572,7 +500,7 @@ void conn_closed(struct conn *c, enum at_conn_end how, int err)
 	t = thread_enter();
 	if (t && c->id && c->life == t->life) {
 		/* What stays unanswered must not be recycled with the healthy. */
-		for (uint32_t i = c->head; i != c->tail; i++) {
+		for (uint32_t i = oldest; i != c->tail; i++) {
 			const struct inflight *f = &c->queue[i % NR_INFLIGHT];
 
 			if (f->batches)
@@ -584,7 +512,7 @@ void conn_closed(struct conn *c, enum at_conn_end how, int err)
 			ev->conn = c->id;
 			ev->how = c->tls && !c->plain ? AT_END_TLS : how;
 			ev->err = err;
-			ev->inflight = c->tail - c->head;
+			ev->inflight = c->tail - oldest;
 			ev->unparsed = c->unparsed;
 			emit_done(t, AT_LAST);
 		}

@@ -138,7 +138,9 @@ static struct instance *instance_new(struct lib *lib, const rd_kafka_conf_t *con
 	in->lib = lib;
 	in->id = n + 1;
 	in->life = live_number();
-	in->cells = w->account->cell[n < AT_NR_INSTANCES ? n : AT_NR_INSTANCES - 1];
+	in->more = &w->more->more[n < AT_NR_ACCOUNTS ? n : AT_NR_ACCOUNTS - 1];
+	in->one_cell = n >= AT_NR_INSTANCES;
+	in->cells = in->one_cell ? &in->more->own : w->account->cell[n];
 	__atomic_fetch_add(&w->account->nr_instances, 1, __ATOMIC_RELAXED);
 	return in;
 }
@@ -272,7 +274,7 @@ static uint64_t count_of(const struct instance *in, enum at_count what)
 {
 	uint64_t sum = 0;
 
-	for (uint32_t i = 0; i < AT_NR_STRIPES; i++)
+	for (uint32_t i = 0; i < (in->one_cell ? 1 : AT_NR_STRIPES); i++)
 		sum += __atomic_load_n(&in->cells[i].n[what], __ATOMIC_RELAXED);
 	return sum;
 }
@@ -280,7 +282,36 @@ static uint64_t count_of(const struct instance *in, enum at_count what)
 static uint64_t open_messages(const struct instance *in)
 {
 	return count_of(in, AT_ACCEPTED) - count_of(in, AT_ACKED) - count_of(in, AT_FAILED) -
-	       count_of(in, AT_EXPIRED) - count_of(in, AT_PURGED) - count_of(in, AT_DROPPED);
+	       count_of(in, AT_EXPIRED) - count_of(in, AT_PURGED) - count_of(in, AT_DROPPED) -
+	       __atomic_load_n(&in->more->before.n[AT_UNSEEN], __ATOMIC_RELAXED);
+}
+
+void instance_leave_open(void)
+{
+	uint32_t n = __atomic_load_n(&nr_instances, __ATOMIC_ACQUIRE);
+
+	for (uint32_t i = 0; instances && i < n && i < AT_NR_ACCOUNTS; i++) {
+		struct instance *in = &instances[i];
+
+		if (in->life == live_number() && (int64_t)open_messages(in) > 0)
+			in->more->before.n[AT_UNSEEN] += open_messages(in);
+	}
+}
+
+void instance_restate(uint64_t now_ns)
+{
+	uint32_t nr = __atomic_load_n(&nr_alive, __ATOMIC_ACQUIRE);
+	struct thread *t = thread_enter();
+
+	for (uint32_t i = 0; t && i < nr; i++) {
+		const struct instance *in = alive[i].in;
+
+		if (__atomic_load_n(&alive[i].rk, __ATOMIC_ACQUIRE) && in && in->life == t->life &&
+		    in->born_ns && in->born_ns < now_ns && !__atomic_load_n(&in->ending, __ATOMIC_RELAXED))
+			conf_state(t, in, now_ns, AT_INST_EARLIER);
+	}
+	if (t)
+		thread_leave(t);
 }
 
 static void write_end(struct instance *in, uint32_t how)
@@ -303,7 +334,7 @@ static void write_end(struct instance *in, uint32_t how)
 		emit_done(t, AT_LAST);
 	}
 	/* What is still open when destroy has returned was dropped without a word. */
-	if (how && in->id < AT_NR_INSTANCES && (int64_t)open > 0)
+	if (how && in->id < AT_NR_ACCOUNTS && (int64_t)open > 0)
 		instance_count(in, t, AT_DROPPED, open);
 	thread_leave(t);
 }

@@ -26,7 +26,9 @@ static rd_kafka_resp_err_t on_request_sent(rd_kafka_t *rk, int fd, const char *n
 	if (c)
 		conn_identify(t, c, in->id, broker);
 	t->lib_alone = !c || !conn_parsed(c);
-	if (c && t->lib_alone)
+	if (!t->lib_alone)
+		t->sealed = NULL;	/* its bytes are read from now on */
+	else if (c)
 		conn_lib_request(t, c, api, at_now());
 	if (in->life == t->life && t->lib_alone) {
 		struct ev_lib_request *ev = emit(t, AT_BULK, AT_EV_LIB_REQUEST, at_now(),

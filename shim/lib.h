@@ -57,7 +57,13 @@ struct instance {
 	uint32_t slot;			/* among those alive, from 1; 0: none */
 	bool	 ending;		/* rd_kafka_destroy was called: its address may come again */
 	bool	 events;		/* the app asked for delivery reports as events */
-	struct at_cell *cells;		/* AT_NR_STRIPES of them */
+	struct at_cell *cells;		/* AT_NR_STRIPES of them, */
+	bool	 one_cell;		/* or one for all threads */
+	struct at_more *more;
+	struct ev_instance told;	/* what the trail says of it, when it records */
+	uint16_t client_len;
+	char	 client[256];
+	uint64_t born_ns;
 	void (*dr_msg_cb)(rd_kafka_t *, const rd_kafka_message_t *, void *);
 	void (*dr_cb)(rd_kafka_t *, void *, size_t, rd_kafka_resp_err_t, void *, void *);
 	const rd_kafka_conf_t *failed_conf;	/* a conf that rd_kafka_new gave back */
@@ -75,13 +81,18 @@ struct instance *instance_only(void);
 static inline void instance_count(struct instance *in, const struct thread *t, enum at_count what,
 				  uint64_t n)
 {
-	uint64_t *count = &in->cells[t->stripe].n[what];
+	uint64_t *count = &in->cells[likely(!in->one_cell) ? t->stripe : 0].n[what];
 
-	if (likely(t->alone))
+	if (likely(t->alone && !in->one_cell))
 		__atomic_store_n(count, *count + n, __ATOMIC_RELAXED);
 	else
 		__atomic_fetch_add(count, n, __ATOMIC_RELAXED);
 }
+
+/* Recording is turned on: what was open when it was turned off may have ended meanwhile. */
+void instance_leave_open(void);
+/* Tell the trail of those that live, as of now_ns. */
+void instance_restate(uint64_t now_ns);
 
 /* From here on instance_of(rk) knows it; false: too many are alive. */
 bool instance_enlist(struct instance *in, const rd_kafka_t *rk);
@@ -89,7 +100,8 @@ bool instance_enlist(struct instance *in, const rd_kafka_t *rk);
 /* conf.c */
 void *conf_pointer(const struct lib *lib, const rd_kafka_conf_t *conf, const char *name);
 int conf_events(const struct lib *lib, const rd_kafka_conf_t *conf);
-void conf_witness(const struct instance *in, const rd_kafka_conf_t *conf);
+void conf_witness(struct instance *in, const rd_kafka_conf_t *conf);
+void conf_state(struct thread *t, const struct instance *in, uint64_t ns, uint32_t flags);
 
 /* intercept.c */
 rd_kafka_resp_err_t intercept_on_new(rd_kafka_t *rk, const rd_kafka_conf_t *conf, void *in,

@@ -32,7 +32,7 @@ static struct at_writer the_writer;	/* of the process that opened it */
 static uint32_t lives;			/* numbers given; copied by fork, so still rising */
 static char out_dir[3072];		/* ACKTRAIL_OUT, or the parent's trail after a fork */
 static uint64_t max_bytes;
-static bool verbose, forked;
+static bool verbose, forked, standby;
 
 /* The only words that the shim ever prints, one line at most unless asked. */
 static void say(const char *what, const char *detail)
@@ -97,6 +97,7 @@ __attribute__((constructor)) static void live_init(void)
 	if (page != MAP_FAILED && !madvise(page, AT_PAGE, MADV_WIPEONFORK)) {
 		max_bytes = megabytes(secure_getenv("ACKTRAIL_MAX_MB")) << 20;
 		verbose = loud && *loud && strcmp(loud, "0");
+		standby = mode && !strcmp(mode, "standby");
 		if (out && strlen(out) < sizeof(out_dir))
 			strcpy(out_dir, out);
 		else if (out)
@@ -125,14 +126,23 @@ static void drop_parents(void)
 
 bool live_borrowed(void)
 {
-	struct at_writer *w = live_writer();
+	struct at_writer *w = live_trail();
 
 	return w && w->header->pid != (uint32_t)syscall(SYS_getpid);
 }
 
+uint32_t live_turn(void)
+{
+	static uint32_t turns;		/* copied by fork, so still rising */
+
+	return __atomic_add_fetch(&turns, 1, __ATOMIC_RELAXED);
+}
+
 struct at_writer *live_open(void)
 {
-	struct at_writer_conf conf = { .kind = AT_KIND_SHIM, .max_bytes = max_bytes };
+	struct at_writer_conf conf = {
+		.kind = AT_KIND_SHIM, .max_bytes = max_bytes, .flags = standby ? AT_F_STANDBY : 0,
+	};
 	uint32_t want = UNOPENED;
 	char why[512];
 	int saved = errno;
@@ -141,7 +151,7 @@ struct at_writer *live_open(void)
 		return NULL;
 	if (!__atomic_compare_exchange_n(&live->stage, &want, OPENING, false, __ATOMIC_ACQ_REL,
 					 __ATOMIC_ACQUIRE))
-		return live_writer();	/* open, or another thread is at it */
+		return live_trail();	/* open, or another thread is at it */
 	drop_parents();
 	conf.dir = *out_dir ? out_dir : NULL;
 	conf.inside = forked;
@@ -150,13 +160,18 @@ struct at_writer *live_open(void)
 		say("nothing is witnessed", why);
 	} else {
 		live->number = ++lives;
-		__atomic_store_n(&live->writer, &the_writer, __ATOMIC_RELEASE);
+		live->turn = live_turn();
+		live->obeyed = the_writer.header->obeys;
+		__atomic_store_n(&live->trail, &the_writer, __ATOMIC_RELEASE);
+		if (!standby)
+			__atomic_store_n(&live->writer, &the_writer, __ATOMIC_RELEASE);
+		__atomic_store_n(&live->control, &the_writer.header->control, __ATOMIC_RELEASE);
 		__atomic_store_n(&live->stage, OPEN, __ATOMIC_RELEASE);
 		if (verbose)
-			say("witnessing", the_writer.dir);
+			say(standby ? "standing by" : "witnessing", the_writer.dir);
 	}
 	errno = saved;
-	return live_writer();
+	return live_trail();
 }
 
 struct at_writer *live_open_wait(void)
@@ -168,10 +183,10 @@ struct at_writer *live_open_wait(void)
 	for (unsigned i = 0; !w && live && i < OPEN_WAIT_MS &&
 	     __atomic_load_n(&live->stage, __ATOMIC_ACQUIRE) == OPENING; i++) {
 		nanosleep(&ms, NULL);
-		w = live_writer();
+		w = live_trail();
 	}
 	errno = saved;
-	return w ? w : live_writer();
+	return w ? w : live_trail();
 }
 
 void live_skip(void)
@@ -185,7 +200,7 @@ void live_skip(void)
 /* exit(): other threads may still run, so the mapping stays (writer's window.c). */
 __attribute__((destructor)) static void live_exit(void)
 {
-	struct at_writer *w = live_writer();
+	struct at_writer *w = live_trail();
 	struct thread *t;
 	int saved = errno;
 
@@ -201,7 +216,9 @@ __attribute__((destructor)) static void live_exit(void)
 		}
 		thread_leave(t);
 	}
+	__atomic_store_n(&live->control, NULL, __ATOMIC_RELEASE);
 	__atomic_store_n(&live->writer, NULL, __ATOMIC_RELEASE);
+	__atomic_store_n(&live->trail, NULL, __ATOMIC_RELEASE);
 	at_writer_close(w, AT_EXITED);
 	errno = saved;
 }

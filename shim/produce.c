@@ -31,7 +31,7 @@ rd_kafka_resp_err_t produce_on_send(rd_kafka_t *rk, rd_kafka_message_t *m, void 
 	if (!t)
 		return RD_KAFKA_RESP_ERR_NO_ERROR;
 	if (in->life == t->life) {
-		instance_count(in, t, AT_ACCEPTED, 1);
+		session_sent(t, in, m);
 		t->sent_rkt = m->rkt;
 		t->sent_inst = in;
 	}

@@ -5,6 +5,7 @@
  *	symbols.c	every exported symbol, handed over to:
  *	find.c		the real function behind a wrapped one
  *	live.c		on, off, fork and exit; the one writer of this process
+ *	session.c	what happens when recording is turned on or off meanwhile
  *	thread.c	per-thread state
  *	names.c		topic names and ids
  *	lib.c		the copies of librdkafka in this process
@@ -18,6 +19,8 @@
  *	tls.c		OpenSSL's calls, where they can be reached
  *	sock.c		which descriptors are watched; libc's calls on them
  *	conn.c		one Kafka connection: wire.c's findings into the trail
+ *	conn_sync.c	one that was not seen from its beginning on
+ *	conn_wait.c	what it waits for
  *
  * Rule of every wrapper: call the real function, keep its result and errno, and
  * witness only what is certain.  No lock, allocation or system call on the way.
@@ -55,7 +58,14 @@ void *find_dlsym(void) __asm__("acktrail_real_dlsym");
 struct live {
 	uint32_t stage;			/* live.c's own */
 	uint32_t number;
-	struct at_writer *writer;	/* set once open */
+	struct at_writer *writer;	/* while it records */
+	struct at_writer *trail;	/* set once open, recording or not */
+	const uint32_t *control;	/* what is wanted, in the trail's header; NULL before it is open */
+	uint32_t obeyed;		/* the last of it that was looked at */
+	uint32_t session;		/* how often recording was turned on since it was opened */
+	uint32_t turn;			/* new with every life and session */
+	uint8_t	 turning;
+	uint64_t cut_us;		/* messages produced before are not in the account; 0: all are */
 };
 extern struct live *live __attribute__((visibility("hidden")));	/* NULL: off for good */
 
@@ -65,13 +75,45 @@ static inline uint32_t live_number(void)
 	return live ? live->number : 0;
 }
 
+static inline uint32_t live_session(void)
+{
+	return live ? live->session : 0;
+}
+
+/* The trail, whether it records or not; NULL before there is one. */
+static inline struct at_writer *live_trail(void)
+{
+	return live ? __atomic_load_n(&live->trail, __ATOMIC_ACQUIRE) : NULL;
+}
+
+void session_turn(void);
+
+/* Has somebody turned us on or off (acktrail ctl)?  A load and a branch when not. */
+static inline void live_look(void)
+{
+	const uint32_t *control = __atomic_load_n(&live->control, __ATOMIC_ACQUIRE);
+
+	if (likely(control != NULL) &&
+	    unlikely(__atomic_load_n(control, __ATOMIC_RELAXED) != live->obeyed))
+		session_turn();
+}
+
+/* Kafka is there, and nothing is to be recorded: wrappers pass everything through. */
+static inline bool live_idle(void)
+{
+	if (!live || !live->control)
+		return false;
+	live_look();
+	return !__atomic_load_n(&live->writer, __ATOMIC_RELAXED);
+}
+
 /* The writer, or NULL while nothing is witnessed. */
 static inline struct at_writer *live_writer(void)
 {
 	return live ? __atomic_load_n(&live->writer, __ATOMIC_ACQUIRE) : NULL;
 }
 
-/* First evidence of Kafka: open the trail; NULL when there is none to be had. */
+/* First evidence of Kafka: open the trail, standing by or not; NULL when there is none to be had. */
 struct at_writer *live_open(void);
 /* The same, waiting for another thread that is at it: where a call takes its time anyway. */
 struct at_writer *live_open_wait(void);
@@ -80,6 +122,17 @@ bool live_off(void);
 void live_skip(void);		/* one more situation stepped aside from */
 /* A vfork child: our memory is its parent's, its descriptors are copies.  A system call. */
 bool live_borrowed(void);
+
+/* ---- session.c ------------------------------------------------------------ */
+
+uint32_t live_turn(void);	/* a number for live->turn */
+struct instance;
+struct thread;
+struct rd_kafka_message_s;
+/* A message was accepted, or ended that way: count it, if it is in the account. */
+void session_sent(struct thread *t, struct instance *in, const struct rd_kafka_message_s *m);
+void session_ended(struct thread *t, struct instance *in, const struct rd_kafka_message_s *m,
+		   bool known, enum at_count how);
 
 /* ---- names.c ------------------------------------------------------------- */
 
@@ -113,6 +166,8 @@ struct conn;
 struct thread {
 	struct at_pen pen;
 	uint32_t life;			/* live_number() that pen belongs to */
+	uint32_t turn;			/* of live, that all below belongs to */
+	bool	 past_cut;		/* its last message was produced behind live->cut_us */
 	uint32_t stripe;		/* of the account cells */
 	bool	 alone;			/* no other thread has that stripe */
 	bool	 busy;			/* inside the shim: a signal handler steps aside */
@@ -149,6 +204,7 @@ struct thread {
 struct thread *thread_enter(void);
 void thread_leave(struct thread *t);
 void thread_release(void);	/* this thread ends */
+bool thread_busy(void);		/* inside the shim: this is a signal handler */
 uint32_t thread_acked(void);	/* its .acked, without entering */
 
 static inline bool fold_open(const struct thread *t, const struct fold *f)
@@ -173,9 +229,9 @@ struct conn;
 /* A connection whose first bytes are about to be sent; NULL: no memory. */
 struct conn *conn_new(int fd, uint64_t connect_ns);
 bool conn_usable(const struct conn *c);
-/* Bytes that the call beginning at now_ns sent, or that came by now_ns. */
-void conn_sent(struct conn *c, const void *bytes, size_t len, uint64_t now_ns);
-void conn_received(struct conn *c, const void *bytes, size_t len, uint64_t now_ns);
+/* Bytes that the call beginning at now_ns sent, or that came by now_ns; first: its first ones. */
+void conn_sent(struct conn *c, const void *bytes, size_t len, uint64_t now_ns, bool first);
+void conn_received(struct conn *c, const void *bytes, size_t len, uint64_t now_ns, bool first);
 /* The same, of a TLS connection: what its library was given to seal, or opened. */
 void conn_sent_plain(struct conn *c, const void *bytes, size_t len, uint64_t now_ns);
 void conn_received_plain(struct conn *c, const void *bytes, size_t len, uint64_t now_ns);

@@ -109,7 +109,7 @@ static void sent(int fd, const struct iovec *iov, size_t nr, ssize_t n, uint64_t
 		for (size_t i = 0; i < nr && left; i++) {
 			size_t len = iov[i].iov_len < left ? iov[i].iov_len : left;
 
-			conn_sent(c, iov[i].iov_base, len, now);
+			conn_sent(c, iov[i].iov_base, len, now, !i);
 			left -= len;
 		}
 		if (conn_is_other(c))
@@ -126,7 +126,7 @@ static void sent_buf(int fd, const void *buf, ssize_t n, uint64_t now)
 }
 
 #define SEND(fd, call, witness) do {					\
-	if (likely(!is_watched(fd)))					\
+	if (likely(!is_watched(fd)) || live_idle())			\
 		return call;						\
 	uint64_t now = at_now();					\
 	ssize_t n = call;						\
@@ -175,7 +175,7 @@ static void received(int fd, const struct iovec *iov, size_t nr, ssize_t n, int 
 		for (size_t i = 0; i < nr && left; i++) {
 			size_t len = iov[i].iov_len < left ? iov[i].iov_len : left;
 
-			conn_received(c, iov[i].iov_base, len, now);
+			conn_received(c, iov[i].iov_base, len, now, !i);
 			left -= len;
 		}
 	}
@@ -192,7 +192,7 @@ static void received_buf(int fd, void *buf, ssize_t n, int flags)
 #define RECEIVE(fd, call, witness) do {					\
 	ssize_t n = call;						\
 									\
-	if (unlikely(is_watched(fd)))					\
+	if (unlikely(is_watched(fd)) && !live_idle())			\
 		witness;						\
 	return n;							\
 } while (0)
@@ -234,7 +234,7 @@ int sock_poll(struct pollfd *fds, unsigned long nr, int timeout_ms)
 	if (nr > 4)
 		return r;
 	for (unsigned long i = 0; i < nr; i++) {
-		struct conn *c = is_watched(fds[i].fd) ? sock_conn(fds[i].fd) : NULL;
+		struct conn *c = is_watched(fds[i].fd) && !live_idle() ? sock_conn(fds[i].fd) : NULL;
 
 		if (unlikely(c != NULL))
 			tcp_look(fds[i].fd, c);

@@ -72,18 +72,30 @@ static struct thread *thread_new(void)
 	return NULL;
 }
 
-/* A new life: the chunks that pen held belong to the process we were forked from. */
-static void begin_life(struct thread *t, uint32_t life)
+/*
+ * A new life: the chunks that pen held belong to the process we were forked from.  A new
+ * session of the same: what grew before recording was turned off must not grow on.
+ */
+static void begin_turn(struct thread *t, uint32_t life)
 {
 	struct thread kept = { .stripe = t->stripe, .alone = t->alone, .acked = t->acked };
 
+	if (t->life == life)
+		kept.pen = t->pen;
+	else
+		kept.pen.tid = (uint32_t)syscall(SYS_gettid);
+	/* Unlike any chunk's: each name is stated again. */
+	kept.named_seq[AT_BULK] = ~kept.pen.seq[AT_BULK];
+	kept.named_seq[AT_LAST] = ~kept.pen.seq[AT_LAST];
+	kept.life = life;
+	kept.turn = live->turn;
+	kept.past_cut = !live->cut_us;
 	*t = kept;
-	t->life = life;
-	t->pen.tid = (uint32_t)syscall(SYS_gettid);
 }
 
-static __attribute__((noinline)) struct thread *enter_first(uint32_t life)
+static __attribute__((noinline)) struct thread *enter_first(void)
 {
+	uint32_t life = live->number;
 	struct thread *t = self;
 
 	if (!t)
@@ -92,8 +104,8 @@ static __attribute__((noinline)) struct thread *enter_first(uint32_t life)
 		live_skip();
 		return NULL;
 	}
-	if (t->life != life)
-		begin_life(t, life);
+	if (t->turn != live->turn)
+		begin_turn(t, life);
 	t->busy = true;
 	__atomic_signal_fence(__ATOMIC_ACQ_REL);
 	return t;
@@ -103,10 +115,13 @@ struct thread *thread_enter(void)
 {
 	struct thread *t = self;
 
+	if (unlikely(!live))
+		return NULL;
+	live_look();
 	if (unlikely(!live_writer()))
 		return NULL;
-	if (unlikely(!t || t->busy || t->life != live->number))
-		return enter_first(live->number);
+	if (unlikely(!t || t->busy || t->turn != live->turn))
+		return enter_first();
 	t->busy = true;
 	__atomic_signal_fence(__ATOMIC_ACQ_REL);
 	return t;
@@ -118,6 +133,11 @@ void thread_leave(struct thread *t)
 	t->busy = false;
 }
 
+bool thread_busy(void)
+{
+	return self && self->busy;
+}
+
 uint32_t thread_acked(void)
 {
 	return self ? self->acked : 0;
@@ -126,7 +146,7 @@ uint32_t thread_acked(void)
 void thread_release(void)
 {
 	struct thread *t = self;
-	struct at_writer *w = live_writer();
+	struct at_writer *w = live_trail();
 
 	if (!t)
 		return;

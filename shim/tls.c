@@ -86,7 +86,7 @@ static void witness_read(const struct ssl_functions *f, const void *ssl, const v
 int tls_write(const void *caller, void *ssl, const void *buf, int len)
 {
 	const struct ssl_functions *f = functions_of(caller);
-	uint64_t now = live_off() ? 0 : at_now();
+	uint64_t now = live_off() || live_idle() ? 0 : at_now();
 	int n = f && f->write ? f->write(ssl, buf, len) : -1;
 
 	if (n > 0 && now)
@@ -99,7 +99,7 @@ int tls_read(const void *caller, void *ssl, void *buf, int len)
 	const struct ssl_functions *f = functions_of(caller);
 	int n = f && f->read ? f->read(ssl, buf, len) : -1;
 
-	if (n > 0 && !live_off())
+	if (n > 0 && !live_off() && !live_idle())
 		witness_read(f, ssl, buf, (size_t)n);
 	return n;
 }
@@ -107,7 +107,7 @@ int tls_read(const void *caller, void *ssl, void *buf, int len)
 int tls_write_ex(const void *caller, void *ssl, const void *buf, size_t len, size_t *written)
 {
 	const struct ssl_functions *f = functions_of(caller);
-	uint64_t now = live_off() ? 0 : at_now();
+	uint64_t now = live_off() || live_idle() ? 0 : at_now();
 	int ok = f && f->write_ex ? f->write_ex(ssl, buf, len, written) : 0;
 
 	if (ok && now)
@@ -120,7 +120,7 @@ int tls_read_ex(const void *caller, void *ssl, void *buf, size_t len, size_t *go
 	const struct ssl_functions *f = functions_of(caller);
 	int ok = f && f->read_ex ? f->read_ex(ssl, buf, len, got) : 0;
 
-	if (ok && !live_off())
+	if (ok && !live_off() && !live_idle())
 		witness_read(f, ssl, buf, *got);
 	return ok;
 }

@@ -165,6 +165,13 @@ static uint32_t pid_outermost(void)
 	return p ? (uint32_t)at_number(p + 7) : 0;
 }
 
+/* All that stands before the chunks. */
+static uint64_t front_bytes(uint64_t schema_len)
+{
+	return 2 * AT_PAGE + ROUND(sizeof(struct at_account_page)) + ROUND(schema_len) +
+	       ROUND(sizeof(struct at_more_page));
+}
+
 static void fill_header(struct at_writer *w, const struct at_writer_conf *conf,
 			uint64_t size, uint64_t schema_len)
 {
@@ -183,13 +190,16 @@ static void fill_header(struct at_writer *w, const struct at_writer_conf *conf,
 	h->account_off = 2 * AT_PAGE;
 	h->schema_off = h->account_off + ROUND(sizeof(struct at_account_page));
 	h->schema_len = schema_len;
-	h->chunk_off = h->schema_off + ROUND(schema_len);
+	h->more_off = h->schema_off + ROUND(schema_len);
+	h->chunk_off = front_bytes(schema_len);
 	h->nr_bulk = (uint32_t)((size - h->chunk_off) / AT_CHUNK_SIZE);
 	h->nr_last = h->nr_bulk / 4 ? h->nr_bulk / 4 : 1;
 	h->nr_bulk -= h->nr_last;
 	h->file_size = size;
 	h->kind = conf->kind;
 	h->flags = conf->flags;
+	if (h->kind == AT_KIND_SHIM)
+		h->control = h->obeys = w->dormant ? AT_CONTROL_OFF : AT_CONTROL_ON;
 	h->pid = (uint32_t)getpid();
 	h->uid = (uint32_t)geteuid();
 	h->pid_host = pid_outermost();
@@ -266,6 +276,8 @@ static int choose_dir(struct at_writer *w, const char *want, bool inside)
 	int err;
 
 	if (want && *want) {
+		if (inside)
+			mkdir(want, 0700);	/* our parent may have ended and left nothing */
 		if (inside || is_plain_dir(want))
 			default_name(path, sizeof(path), want);
 		else
@@ -296,13 +308,14 @@ static bool on_tmpfs(const char *path)
 
 /* ---- the window ---------------------------------------------------------- */
 
-static int open_window(const char *path, uint64_t size)
+/* Of the size's bytes the first get their memory now. */
+static int open_window(const char *path, uint64_t size, uint64_t now)
 {
 	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600), err;
 
 	if (fd < 0)
 		return -errno;
-	if (fallocate(fd, 0, 0, (off_t)size)) {
+	if ((now < size && ftruncate(fd, (off_t)size)) || fallocate(fd, 0, 0, (off_t)now)) {
 		err = -errno;
 		close(fd);
 		unlink(path);
@@ -312,7 +325,7 @@ static int open_window(const char *path, uint64_t size)
 }
 
 /* Place the window beside the trail when that is tmpfs, else in /dev/shm. */
-static int place_window(struct at_writer *w, uint64_t max_bytes, uint64_t *size)
+static int place_window(struct at_writer *w, uint64_t max_bytes, uint64_t front, uint64_t *size)
 {
 	char link_path[sizeof(w->dir) + 16], base[256];
 	bool here = on_tmpfs(w->dir);
@@ -327,12 +340,12 @@ static int place_window(struct at_writer *w, uint64_t max_bytes, uint64_t *size)
 		return -ENOSPC;
 	if (here) {
 		w->window[0] = 0;
-		return open_window(link_path, *size);
+		return open_window(link_path, *size, w->dormant ? front : *size);
 	}
 	snprintf(base, sizeof(base), "%s/acktrail.%u.%d.%llu", shm, (unsigned)geteuid(),
 		 (int)getpid(), (unsigned long long)at_now());
 	snprintf(w->window, sizeof(w->window), "%s", base);
-	fd = open_window(w->window, *size);
+	fd = open_window(w->window, *size, w->dormant ? front : *size);
 	if (fd >= 0 && symlink(w->window, link_path)) {
 		int err = -errno;
 
@@ -368,13 +381,15 @@ int at_writer_open(struct at_writer *w, const struct at_writer_conf *conf,
 			 reason(err));
 		return err;
 	}
-	fd = place_window(w, conf->max_bytes, &size);
+	w->dormant = conf->flags & AT_F_STANDBY;
+	fd = place_window(w, conf->max_bytes, front_bytes(schema_len), &size);
 	if (fd < 0) {
 		err = fd;
 		goto fail;
 	}
 	/* MAP_POPULATE: fallocate has the pages, this saves the faults later. */
-	w->base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+	w->base = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | (w->dormant ? 0 : MAP_POPULATE), fd, 0);
 	err = -errno;
 	close(fd);
 	if (w->base == MAP_FAILED) {
@@ -387,6 +402,7 @@ int at_writer_open(struct at_writer *w, const struct at_writer_conf *conf,
 	fill_header(w, conf, size, schema_len);
 	w->clocks = (struct at_clock_page *)(w->base + w->header->clock_off);
 	w->account = (struct at_account_page *)(w->base + w->header->account_off);
+	w->more = (struct at_more_page *)(w->base + w->header->more_off);
 	w->chunks = w->base + w->header->chunk_off;
 	schema_text((char *)w->base + w->header->schema_off, ROUND(schema_len));
 	at_writer_tick(w, at_now());
@@ -460,6 +476,18 @@ static void move_window(struct at_writer *w)
 	unlink(w->window);
 }
 
+/* Nothing was ever witnessed: an empty trail would only be in the way. */
+static void remove_trail(const struct at_writer *w)
+{
+	char name[sizeof(w->dir) + 16];
+
+	snprintf(name, sizeof(name), "%s/" AT_FILE_NAME, w->dir);
+	unlink(name);
+	if (w->window[0])
+		unlink(w->window);
+	rmdir(w->dir);
+}
+
 /*
  * The mapping stays: at exit() other threads of the app may still be inside a
  * wrapped call, and the process is about to end anyway.
@@ -469,7 +497,10 @@ void at_writer_close(struct at_writer *w, enum at_state how)
 	if (!w->base)
 		return;
 	__atomic_store_n(&w->header->state, (uint32_t)how, __ATOMIC_RELEASE);
-	move_window(w);
+	if (w->dormant)
+		remove_trail(w);
+	else
+		move_window(w);
 }
 
 void at_writer_abandon(struct at_writer *w)

@@ -122,6 +122,13 @@ void wire_feed_requests(struct wire_requests *w, const void *bytes, size_t len, 
 void wire_feed_responses(struct wire_responses *w, const void *bytes, size_t len, uint64_t now_ns,
 			 const struct wire_response_ops *ops, void *ctx);
 
+/* ---- wire_begin.c: of a stream read from its middle on ------------------------ */
+
+/* Does a request begin here, its header whole?  A response, its CorrId whole?  TLS records? */
+bool wire_request_begins(const void *bytes, size_t len);
+bool wire_response_begins(const void *bytes, size_t len);
+bool wire_tls_begins(const void *bytes, size_t len);
+
 /* ---- shared by the two parsers ------------------------------------------- */
 
 /* States that both have; each adds its own from WIRE_OWN on. */

@@ -20,12 +20,14 @@ struct at_writer {
 	struct at_header *header;
 	struct at_clock_page *clocks;
 	struct at_account_page *account;
+	struct at_more_page *more;
 	uint8_t *chunks;
 	size_t	 size;			/* bytes mapped */
 	uint64_t next_clock_ns;		/* when the next pair of clocks is due */
 	uint64_t taken[2];		/* chunks ever taken, by ring */
 	char	 dir[4096];		/* the directory the user sees */
 	char	 window[4096];		/* the live file on tmpfs; "" when it lies in dir */
+	bool	 dormant;		/* the chunks have no memory: nothing may be written */
 };
 
 /* One thread's place in the trail.  Zero it to begin with. */
@@ -40,20 +42,23 @@ struct at_writer_conf {
 	const char *dir;	/* wanted directory, or NULL for the default name */
 	bool	 inside;	/* dir is another process's trail: go inside it */
 	uint64_t max_bytes;	/* of the whole file */
-	uint32_t flags;		/* AT_F_* */
+	uint32_t flags;		/* AT_F_*; with AT_F_STANDBY the trail is dormant */
 };
 
 /*
  * Make the directory (a number is added to a name that exists) and the window,
  * preallocated and touched.  0, or -errno with a sentence in why.  Keeps no
  * descriptor.  Never raises a signal: a full file system is an error here.
+ *
+ * A dormant one has its pages up to the chunks alone; who asks for more in its header
+ * (acktrail ctl) sees to the memory of the chunks first.
  */
 int at_writer_open(struct at_writer *w, const struct at_writer_conf *conf,
 		   char *why, size_t why_size);
 
 /*
  * Write the end event's state, move the window into the directory, unmap.  Call
- * once, when no other thread writes any more.
+ * once, when no other thread writes any more.  Of a dormant one nothing remains.
  */
 void at_writer_close(struct at_writer *w, enum at_state how);
 

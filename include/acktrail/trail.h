@@ -39,7 +39,8 @@
 #define AT_CHUNK_MAGIC	0x4b4e4843u	/* "CHNK" */
 #define AT_NR_TYPES	64u		/* event types are below this */
 #define AT_NR_CLOCKS	168u	/* a page of pairs */
-#define AT_NR_INSTANCES	64u	/* accounts kept apart; later ones share the last */
+#define AT_NR_INSTANCES	64u	/* accounts with a cell for each stripe */
+#define AT_NR_ACCOUNTS	512u	/* accounts kept apart; later ones share the last */
 #define AT_NR_STRIPES	16u	/* account cells per instance, by thread */
 #define AT_STR_MAX	1024u	/* longest string tail of an event, bytes */
 
@@ -49,10 +50,19 @@ enum at_state {
 	AT_OPEN = 0,	/* the process may be alive, or was killed */
 	AT_EXITED = 1,	/* closed by exit() or the end of the probe */
 	AT_EXECED = 2,	/* the process called exec*() */
+	AT_SAVED = 3,	/* a copy, set aside while the process went on */
 };
 
 /* Bits of at_header.flags. */
-#define AT_F_PARTIAL	1u	/* witnessing began while the process was running */
+#define AT_F_PARTIAL	1u	/* witnessing began, or began again, while the process was running */
+#define AT_F_STANDBY	2u	/* nothing was to be witnessed before acktrail ctl said on */
+
+/* at_header.control and .obeys. */
+enum at_control {
+	AT_CONTROL_NONE = 0,	/* a writer that cannot be told */
+	AT_CONTROL_ON = 1,
+	AT_CONTROL_OFF = 2,	/* standing by, or told to stop */
+};
 
 struct at_header {
 	char	 magic[8];		/* AT_MAGIC, without a NUL */
@@ -81,6 +91,11 @@ struct at_header {
 	char	 writer[32];		/* "acktrail 0.1.0" */
 	char	 cmdline[1024];		/* arguments joined by spaces, cut; values after
 					 * a word that smells of a secret are masked */
+	uint32_t control;		/* enum at_control: what is wanted; all that acktrail ctl writes */
+	uint32_t obeys;			/* enum at_control: what the process does */
+	uint64_t more_off;		/* struct at_more_page; 0: none */
+	uint64_t on_ns;			/* when it was last turned on; 0: recording from the start */
+	uint64_t off_ns;		/* when it was last turned off; 0: never */
 };
 
 /*
@@ -112,6 +127,17 @@ struct at_account_page {
 	uint64_t spare[61];
 	struct at_cell cell[AT_NR_INSTANCES][AT_NR_STRIPES];
 };
+
+/*
+ * What the page above has no room for.  More of instance n stands at [n - 1], and of all
+ * later than AT_NR_ACCOUNTS at the last.
+ */
+struct at_more {
+	struct at_cell own;		/* from the instance behind AT_NR_INSTANCES on: all of its account */
+	struct at_cell before;		/* accepted before recording was turned on, by their end; and AT_UNSEEN */
+};
+#define AT_UNSEEN	AT_ACCEPTED	/* of before: accepted while recorded, ended while not */
+struct at_more_page { struct at_more more[AT_NR_ACCOUNTS]; };
 
 enum at_ring { AT_BULK = 0, AT_LAST = 1 };
 
@@ -305,6 +331,7 @@ E(PAUSE, pause, 51, "journal handle, dirty throttling or page wait ended", \
 #define AT_INST_TLS		32u
 #define AT_INST_GONE		64u	/* rd_kafka_new failed */
 #define AT_INST_DR_ERRORS	128u	/* delivery.report.only.error */
+#define AT_INST_EARLIER		256u	/* made while nothing was recorded: its first requests were not seen */
 
 /* Bits of ACKS.flags. */
 #define AT_ACKS_LAST_UNSEEN	1u	/* last_ns, last_ts_ms, created_last_ns are the first message's */
@@ -314,6 +341,7 @@ E(PAUSE, pause, 51, "journal handle, dirty throttling or page wait ended", \
 /* Bits of CONN.flags. */
 #define AT_CONN_TLS	1u
 #define AT_CONN_SASL	2u
+#define AT_CONN_MIDSTREAM 4u	/* read from its middle on: recording was turned on later */
 
 /* Bits of BATCH.flags and APPEND.flags. */
 #define AT_BATCH_RESTATED	1u	/* written again into the lasting ring */
@@ -331,7 +359,7 @@ E(PAUSE, pause, 51, "journal handle, dirty throttling or page wait ended", \
 #define AT_RESP_UNMATCHED	1u	/* its request was not seen whole */
 #define AT_RESP_RESTATED	2u
 
-enum at_note {
+enum at_note {	/* STANDBY: recording was turned on (count 1) or off (0) */
 	AT_NOTE_OTHER, AT_NOTE_STEPPED_ASIDE, AT_NOTE_PARSER_OFF, AT_NOTE_NO_SPACE,
 	AT_NOTE_LEFT_OUT, AT_NOTE_RING_LOST, AT_NOTE_STANDBY, AT_NOTE_FORKED,
 };
