@@ -61,7 +61,7 @@ static bool settled(struct join *j, const struct jbatch *jb)
 		return false;
 	if (!j->nr_probes)
 		return true;
-	if (broker_may_tell(j, jb))
+	if (broker_may_tell(j, jb) || lib_may_claim(j, jb))
 		return false;
 	return !(jb->file && !jb->b.on_disk_ns && age < DISK_WAIT);
 }

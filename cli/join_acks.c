@@ -417,6 +417,8 @@ static void fold_rest(struct join *j, struct fold *f)
 	lib_attempts(j, jb, f->ev, f->created_first, f->ns, b->base_offset);
 	fold_take(j, f, jb, TL_JOIN_NONE);
 	jb->b.created_first_ns = f->created_first;
+	if (j->lib && e->err && e->persisted)
+		broker_claim(j, jb, f->slack);
 }
 
 void acks_event(struct join *j, struct jtrail *t, const struct event *ev)

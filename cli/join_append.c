@@ -235,25 +235,12 @@ void append_event(struct join *j, struct jtrail *t, const struct event *ev)
 	broker_only_pend(j, jb, event_axis(ev, ev->ns));
 }
 
-/*
- * The reply told where a batch went, and no append had its CRC: take the append at
- * that very place, unless that is a batch of its own.
- */
-void broker_adopt(struct join *j, struct jbatch *jb)
+/* What was appended as `other`, which no client told, was attempt n of this one. */
+static void adopt(struct join *j, struct jbatch *jb, uint32_t n, struct jbatch *other, enum tl_join how)
 {
-	const struct tl_attempt *mine = &jb->b.attempts[jb->b.counted];
-	struct place key = { jb->topic, mine->base_offset, jb->b.partition, jb->b.count };
-	struct tl_attempt *a, *from;
-	struct place_slot *ps;
-	struct jbatch *other;
+	struct tl_attempt *a = &jb->b.attempts[n], *from = &other->b.attempts[0];
 	struct bthread *th, *tmp;
 
-	HASH_FIND(hh, j->places, &key, sizeof(key), ps);
-	if (!ps || ps->batch->b.client || ps->batch == jb)
-		return;
-	other = ps->batch;
-	a = &jb->b.attempts[jb->b.counted];
-	from = &other->b.attempts[0];
 	a->append_begin_ns = from->append_begin_ns;
 	a->append_end_ns = from->append_end_ns;
 	a->sync_begin_ns = from->sync_begin_ns;
@@ -262,10 +249,10 @@ void broker_adopt(struct join *j, struct jbatch *jb)
 	a->append = from->append;
 	a->sync = from->sync;
 	a->index = from->index;
-	jb->state[jb->b.counted].appender = other->state[0].appender;
+	jb->state[n].appender = other->state[0].appender;
 	jb->b.broker_seen = true;
 	jb->b.on_disk_ns = other->b.on_disk_ns;
-	jb->b.join = TL_JOIN_OFFSET;
+	jb->b.join = how;
 	if (other->file && !jb->file) {
 		jb->file = other->file;
 		DL_APPEND2(jb->file->waiting, jb, file_prev, file_next);
@@ -273,7 +260,51 @@ void broker_adopt(struct join *j, struct jbatch *jb)
 	HASH_ITER(hh, j->threads, th, tmp)
 		for (uint32_t i = 0; i < th->nr_links; i++)
 			if (th->links[i].batch == other)
-				th->links[i] = (struct link){ jb, jb->b.counted };
+				th->links[i] = (struct link){ jb, n };
 	/* Its request, if it had one, was told under another CRC: it goes with it. */
 	jbatch_drop(j, other);
+}
+
+/*
+ * The reply told where a batch went, and no append had its CRC: take the append at
+ * that very place, unless that is a batch of its own.
+ */
+void broker_adopt(struct join *j, struct jbatch *jb)
+{
+	const struct tl_attempt *mine = &jb->b.attempts[jb->b.counted];
+	struct place key = { jb->topic, mine->base_offset, jb->b.partition, jb->b.count };
+	struct place_slot *ps;
+
+	HASH_FIND(hh, j->places, &key, sizeof(key), ps);
+	if (ps && !ps->batch->b.client && ps->batch != jb)
+		adopt(j, jb, jb->b.counted, ps->batch, TL_JOIN_OFFSET);
+}
+
+/*
+ * Expired, and all that is known of it is its messages' timestamps, give or take `slack`
+ * ms, and their number: an append with just those, and no other one, was it.
+ */
+void broker_claim(struct join *j, struct jbatch *jb, int64_t slack)
+{
+	struct jbatch *other, *found = NULL;
+	const struct tl_batch *b = &jb->b;
+	uint32_t n = b->nr_attempts;
+
+	DL_FOREACH2(j->pending, other, pend_next) {
+		const struct tl_batch *o = &other->b;
+
+		if (o->client || o->control || other->topic != jb->topic || o->partition != b->partition ||
+		    o->count != b->count || !o->nr_attempts || !o->attempts[0].append_begin_ns ||
+		    o->first_ts_ms < b->first_ts_ms - slack || o->first_ts_ms > b->first_ts_ms + slack ||
+		    o->max_ts_ms < b->max_ts_ms - slack || o->max_ts_ms > b->max_ts_ms + slack)
+			continue;
+		if (found)
+			return;
+		found = other;
+	}
+	while (found && n-- > 0)
+		if (jb->b.attempts[n].write_begin_ns <= found->b.attempts[0].append_begin_ns) {
+			adopt(j, jb, n, found, TL_JOIN_TIMESTAMPS);
+			return;
+		}
 }

@@ -414,6 +414,7 @@ void lib_response(struct join *j, struct jtrail *t, const struct event *ev);
 void lib_landed(struct lib_req *r);			/* its struct req is no more */
 void lib_attempts(struct join *j, struct jbatch *jb, const struct event *ev, int64_t made, int64_t ns,
 		  int64_t offset);
+bool lib_may_claim(const struct join *j, const struct jbatch *jb);	/* what a probe alone has seen */
 void lib_free(struct join *j);
 
 /* join_peer.c */
@@ -480,6 +481,7 @@ void append_event(struct join *j, struct jtrail *t, const struct event *ev);
 void file_event(struct join *j, struct jtrail *t, const struct event *ev);
 struct file *file_get(struct join *j, struct jtrail *t, uint32_t id);
 void broker_adopt(struct join *j, struct jbatch *jb);	/* by offset, after a reply told it */
+void broker_claim(struct join *j, struct jbatch *jb, int64_t slack);	/* by timestamps */
 
 /* join_sync.c */
 void sync_event(struct join *j, struct jtrail *t, const struct event *ev);

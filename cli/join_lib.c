@@ -46,7 +46,11 @@ struct lib_inst {
 	UT_hash_handle hh;
 };
 
-struct lib { struct lib_thread *threads; struct lib_inst *insts; };
+struct lib {
+	struct lib_thread *threads;
+	struct lib_inst *insts;
+	int64_t	 claims_ns;		/* an append may be that of messages that expire so much later */
+};
 
 static struct lib *lib_of(struct join *j)
 {
@@ -117,7 +121,11 @@ void lib_request(struct join *j, struct jtrail *t, const struct event *ev)
 	struct lib_req *r = join_alloc(sizeof(*r));
 	int64_t ns = event_axis(ev, ev->ns);
 	struct conn *c;
+	struct inst *in;
 
+	in = inst_find(j, t->index, e->inst);
+	if (in && (int64_t)(in->conf.message_timeout_ms + 5000) * JOIN_MS > j->lib->claims_ns)
+		j->lib->claims_ns = (int64_t)(in->conf.message_timeout_ms + 5000) * JOIN_MS;
 	r->conn = e->conn ? e->conn : NO_CONN | ev->tid;
 	r->corr = e->corr;
 	r->broker = e->broker;
@@ -131,6 +139,12 @@ void lib_request(struct join *j, struct jtrail *t, const struct event *ev)
 		r->req->lib = r;
 	th->handing = false;
 	DL_APPEND(th->open, r);
+}
+
+bool lib_may_claim(const struct join *j, const struct jbatch *jb)
+{
+	return j->lib && !jb->b.client && jb->b.nr_attempts && jb->b.attempts[0].append_begin_ns &&
+	       j->now - jb->b.attempts[0].append_begin_ns < j->lib->claims_ns;
 }
 
 /* Its connection ended first: the library says so later. */
@@ -243,14 +257,14 @@ void lib_attempts(struct join *j, struct jbatch *jb, const struct event *ev, int
 	if (!j->lib || (e->err && !e->persisted && e->err < 0))
 		return;
 	th = thread_get(j, jb->trail, ev->tid);
-	/* A scan of the queue by the same thread has nothing to do with its last answer. */
+	/* Messages that time out do so in a scan of the queue, which has nothing to do with an answer. */
 	at_once = th->handing && !(e->flags & AT_ACKS_IMPLICIT) && ns - th->last.end_ns < HANDED_ON &&
-		  (e->err < 0 ? th->last.err : th->last.answered || !th->last.err) && th->last.sent_ns >= made;
+		  e->err >= 0 && !th->last.err && th->last.sent_ns >= made;
 	attempts_before(j, jb, e->broker, made, at_once ? th->last.sent_ns : ns);
 	if (!at_once)
 		return;
 	a = attempt_add(j, jb, &th->last);
-	th->handing = e->err < 0;		/* a request given up may hold both kinds of status */
+	th->handing = false;
 	jb->b.counted = jb->b.nr_attempts - 1;
 	if (!th->last.answered)
 		return;

@@ -55,8 +55,7 @@ static void until_read(struct cut *c, const struct tl_attempt *a, const struct l
 	if (to > c->limit)
 		to = c->limit;
 	if (!bc) {
-		behind_socket(go(c, TL_PHASE_BROKER_SIDE, to, known, a->bound_ns),
-			      a->read_ns || a->append_begin_ns ? NULL : conn_of(st));
+		behind_socket(go(c, TL_PHASE_BROKER_SIDE, to, known, a->bound_ns), conn_of(st));
 		return;
 	}
 	if (a->arrived_ns)
