@@ -15,6 +15,7 @@
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cmd.h"
@@ -255,9 +256,11 @@ static bool is_system_path(const char *path)
 	return !strncmp(path, "/usr/", 5) || !strncmp(path, "/lib", 4) || !strncmp(path, "/opt/lib", 8);
 }
 
+/* The JVM's sockets are libc's (libnio); its TLS is written in Java. */
 static const char java_says[] =
-	"is Java: Kafka's own client, which the shim cannot look into; its batches are seen on the broker's "
-	"host by `acktrail probe` (a producer on librdkafka through JNI is seen by the shim)";
+	"is Java: on plain connections the batches, attempts and answers of Kafka's own client are seen, its "
+	"queue and its callbacks are not; nothing through TLS, where `acktrail probe` on the broker's host sees "
+	"what arrives (a producer on librdkafka through JNI is seen in full)";
 
 /* What the shim will see of a client in this program file; true: something. */
 static bool say_library(const struct program *p)
@@ -267,7 +270,7 @@ static bool say_library(const struct program *p)
 	if (p->needs_rdkafka)
 		finding(GOOD, "client", "linked to librdkafka: everything the shim knows can be seen");
 	else if (p->java)
-		finding(POOR, "client", "%s %s", file, java_says);
+		finding(INFO, "client", "%s %s", file, java_says);
 	else if (p->python)
 		finding(INFO, "client", "Python: a confluent-kafka wheel brings a librdkafka of its own, which the shim finds "
 			"(plain connections; the wheel's TLS is hidden inside it)");
@@ -280,7 +283,7 @@ static bool say_library(const struct program *p)
 	else
 		finding(INFO, "client", "no librdkafka in it that can be seen from outside; one that it loads later is "
 			"found then");
-	return p->needs_rdkafka || !(p->java || p->go);
+	return p->needs_rdkafka || !p->go;
 }
 
 static bool check_program(const struct program *p)
@@ -350,7 +353,7 @@ static bool check_pid(int pid)
 		finding(GOOD, "client", "librdkafka %s: %s", is_system_path(m.rdkafka) ?
 			"is loaded" : "came with the app and is loaded privately; the shim finds it", m.rdkafka);
 	if (m.jvm)
-		finding(POOR, "client", "process %d %s", pid, java_says);
+		finding(INFO, "client", "process %d %s", pid, java_says);
 	snprintf(path, sizeof(path), "/proc/%d/root", pid);
 	n = readlink(path, root, sizeof(root) - 1);
 	if (n > 1)
@@ -361,10 +364,27 @@ static bool check_pid(int pid)
 		return false;
 	finding(INFO, "process", "%d runs without the shim; it is loaded when the process starts: begin it again with "
 		"`acktrail record`", pid);
-	return !m.jvm;
+	return true;
 }
 
 /* ---- windows that nobody collected --------------------------------------- */
+
+static const char *age_text(char *buf, size_t size, time_t since)
+{
+	long s = (long)(time(NULL) - since);
+
+	if (s < 0 || !since)
+		snprintf(buf, size, "at a time that is not known");
+	else if (s < 120)
+		snprintf(buf, size, "%ld s ago", s);
+	else if (s < 7200)
+		snprintf(buf, size, "%ld min ago", s / 60);
+	else if (s < 48 * 3600)
+		snprintf(buf, size, "%ld h ago", s / 3600);
+	else
+		snprintf(buf, size, "%ld days ago", s / 86400);
+	return buf;
+}
 
 static void check_windows(void)
 {
@@ -374,7 +394,8 @@ static void check_windows(void)
 
 	while (dp && (d = readdir(dp))) {
 		struct at_header h;
-		char path[PATH_MAX];
+		char path[PATH_MAX], age[40];
+		enum presence there;
 
 		if (strncmp(d->d_name, "acktrail.", 9))
 			continue;
@@ -382,16 +403,20 @@ static void check_windows(void)
 		if (lstat(path, &st) || !S_ISREG(st.st_mode) || (st.st_uid != geteuid() && geteuid()))
 			continue;
 		if (!window_header_of(path, &h)) {
-			finding(INFO, "window", "%s (%lld kB) is no trail that can be read; remove it if nothing "
-				"writes it", path, (long long)st.st_size >> 10);
+			finding(INFO, "window", "%s (%lld kB, made %s) is no trail that can be read; remove it if "
+				"nothing writes it", path, (long long)st.st_size >> 10,
+				age_text(age, sizeof(age), st.st_mtime));
 			continue;
 		}
-		if (window_process(&h) == PROCESS_THERE)
+		there = window_process(&h);
+		if (there == PROCESS_THERE)
 			continue;
 		printf("    window    %s (%lld MB) of ", path, (long long)st.st_size >> 20);
 		text_str(stdout, h.comm, strlen(h.comm));
-		printf(", pid %u, which is gone: nobody has collected it; read its trail with any command, or this "
-		       "file itself, then remove it\n", h.pid);
+		printf(", pid %u of user %u, begun %s, %s: nobody has collected it; read its trail with any command, or "
+		       "this file itself, then remove it\n", h.pid, h.uid,
+		       age_text(age, sizeof(age), (time_t)(h.created_real_ns / 1000000000)),
+		       there == PROCESS_GONE ? "which is gone" : "which cannot be seen from here");
 	}
 	if (dp)
 		closedir(dp);

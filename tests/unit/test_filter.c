@@ -7,6 +7,7 @@
 
 #include <limits.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "capture.h"
 #include "cmd.h"
