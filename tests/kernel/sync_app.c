@@ -5,7 +5,8 @@
  *	sync_app DIR REPORT
  *
  * Commands on standard input, a line each, answered with "done" on standard output:
- *	run THREADS SYNCS CALL	CALL: fsync fdatasync msync; each thread its own partition
+ *	run THREADS SYNCS CALL	CALL: fsync fdatasync msync sync_file_range osync-write aio io_uring;
+ *				each thread its own partition
  *	roll PARTITION N	N new segments, each written, synced and closed
  *	lock THREADS SYNCS	all to one partition, each write and fsync under one lock
  *	append MS		writes alone, for so long
@@ -30,11 +31,16 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sync_async.h"
+
 #define BATCH	1024u
 #define INDEX	65536u
 
-enum call { FSYNC, FDATASYNC, MSYNC };
-static const char *const names[] = { "fsync", "fdatasync", "msync" };
+/* As acktrail disk names them. */
+enum call { FSYNC, FDATASYNC, MSYNC, RANGE, OSYNC, AIO, URING, NR_CALLS };
+static const char *const names[] = {
+	"fsync", "fdatasync", "msync", "sync_file_range", "osync-write", "aio", "io_uring",
+};
 
 static const char *dir;
 static FILE *report;
@@ -58,7 +64,7 @@ static long cpu_lost(void)
 	return use.ru_nivcsw;
 }
 
-static void die(const char *what)
+static _Noreturn void die(const char *what)
 {
 	fprintf(stderr, "sync_app: %s: %s\n", what, strerror(errno));
 	exit(1);
@@ -84,12 +90,32 @@ static void batch(uint8_t *b, uint32_t offset)
 	put32(b + 57, 1);
 }
 
-static void sync_one(int fd, void *map, enum call call, const char *path)
+/* of: the mapping, the context, or the bytes that the call wants. */
+static int sync_by(enum call call, int fd, void *of)
+{
+	switch (call) {
+	case FDATASYNC:
+		return fdatasync(fd);
+	case MSYNC:
+		return msync(of, INDEX, MS_SYNC);
+	case RANGE:
+		return sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+				       SYNC_FILE_RANGE_WAIT_AFTER);
+	case OSYNC:
+		return write(fd, of, BATCH) == BATCH ? 0 : -1;
+	case AIO:
+	case URING:
+		return async_fsync(of, fd, call == URING);
+	default:
+		return fsync(fd);
+	}
+}
+
+static void sync_one(int fd, void *of, enum call call, const char *path)
 {
 	long lost = cpu_lost();
 	uint64_t begin = now(), end;
-	int failed = call == FSYNC ? fsync(fd) : call == FDATASYNC ? fdatasync(fd) :
-		     msync(map, INDEX, MS_SYNC);
+	int failed = sync_by(call, fd, of);
 
 	end = now();
 	lost = cpu_lost() - lost;
@@ -133,13 +159,14 @@ static void partition_path(char *to, size_t size, int partition, uint64_t segmen
 static void *run(void *arg)
 {
 	const struct work *w = arg;
+	struct async async;
 	uint8_t data[BATCH];
 	char path[4096];
 	void *map = NULL;
 	int fd;
 
 	partition_path(path, sizeof(path), w->partition, 0, w->call == MSYNC ? "index" : "log");
-	fd = open(path, O_RDWR | O_CREAT | (w->call == MSYNC ? 0 : O_APPEND), 0644);
+	fd = open(path, O_RDWR | O_CREAT | (w->call == MSYNC ? 0 : O_APPEND) | (w->call == OSYNC ? O_DSYNC : 0), 0644);
 	if (fd < 0)
 		die(path);
 	if (w->call == MSYNC) {
@@ -149,21 +176,29 @@ static void *run(void *arg)
 		if (map == MAP_FAILED)
 			die(path);
 	}
+	if ((w->call == AIO || w->call == URING) && async_open(&async, w->call == URING))
+		die(names[w->call]);
 	pthread_barrier_wait(&together);
 	for (int i = 0; i < w->syncs; i++) {
-		if (map) {
+		batch(data, (uint32_t)i);
+		if (map)
 			memset((uint8_t *)map + 4096 * (i % (int)(INDEX / 4096)), i + 1, 64);
-		} else {
-			batch(data, (uint32_t)i);
-			if (write(fd, data, sizeof(data)) != sizeof(data))
-				die(path);
-		}
-		sync_one(fd, map, w->call, path);
+		else if (w->call != OSYNC && write(fd, data, sizeof(data)) != sizeof(data))
+			die(path);
+		sync_one(fd, map ? map : w->call == OSYNC ? (void *)data : &async, w->call, path);
 	}
 	if (map)
 		munmap(map, INDEX);
 	close(fd);
 	return NULL;
+}
+
+static enum call call_of(const char *name)
+{
+	for (int i = 0; i < NR_CALLS; i++)
+		if (!strcmp(names[i], name))
+			return (enum call)i;
+	die(name);
 }
 
 static void run_all(int threads, int syncs, enum call call, void *(*body)(void *))
@@ -296,7 +331,7 @@ int main(int argc, char **argv)
 		die(argv[2]);
 	while (fgets(line, sizeof(line), stdin)) {
 		if (sscanf(line, "run %d %d %31s", &a, &b, call) == 3)
-			run_all(a, b, !strcmp(call, "msync") ? MSYNC : !strcmp(call, "fdatasync") ? FDATASYNC : FSYNC, run);
+			run_all(a, b, call_of(call), run);
 		else if (sscanf(line, "lock %d %d", &a, &b) == 2)
 			run_all(a, b, FSYNC, locked);
 		else if (sscanf(line, "append %d", &a) == 1)
