@@ -130,10 +130,16 @@ accounts() {
 	done
 }
 
-# The shim's account of each instance is what the app counted itself.
+# The shim's account of each instance is what the app counted itself; it adds up, and the
+# rows of the timeline agree with it.
 compare_accounts() {
 	diff <(sed 's/^child //' "$work/shim.out" | grep '^account ') <(accounts) >&2 ||
 		fail "the account is not the app's own (< app, > trail)"
+	"$ACKTRAIL_CLI" summary --format ndjson "$work/out" >"$work/summary" 2>"$work/summary.err" ||
+		fail "acktrail summary: status $?: $(cat "$work/summary.err")"
+	if grep -E '"balanced":false|"rows_agree":false' "$work/summary" >&2; then
+		fail "the account does not add up"
+	fi
 }
 
 nr_trails() {
