@@ -207,6 +207,8 @@ void join_event(struct join *j, const struct event *ev)
 		j->now = ns;
 	if (ev->type == AT_EV_END)
 		jt->end_ns = ns;
+	else if (ev->type == AT_EV_NOTE && !jt->probe)
+		gap_note(j, jt, ev);
 	else if (!client_event(j, jt, ev))
 		broker_event(j, jt, ev);
 	settle(j);

@@ -454,7 +454,9 @@ static void instance_event(struct join *j, struct jtrail *t, const struct event 
 		in->begin_ns = event_axis(ev, ev->ns);
 	}
 	in->conf = *e;
-	if (e->flags & AT_INST_IDEMPOTENT && !in->no_id.nr && !in->no_id.open_since)
+	if (e->flags & AT_INST_EARLIER)
+		in->produced = true;		/* its start was not seen */
+	else if (e->flags & AT_INST_IDEMPOTENT && !in->no_id.nr && !in->no_id.open_since)
 		spans_open(&in->no_id, in->begin_ns, TL_CAUSE_COLD_START);
 	if (ev->tail_len)
 		in->client_id = join_intern(j, ev->tail, ev->tail_len);

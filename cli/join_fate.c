@@ -23,6 +23,7 @@ void fate_resolve(struct join *j, struct jbatch *jb, enum tl_outcome outcome, in
 {
 	leave_open(jb);
 	jb->resolved = true;
+	jb->seen_from = jb->trail->seen_from;
 	if (!jb->b.messages)
 		jb->b.messages = jb->taken ? jb->taken : jb->b.count;
 	jb->b.outcome = outcome;
@@ -73,6 +74,8 @@ static void resolve_left(struct join *j, struct jbatch *jb, enum tl_outcome outc
 		fate_resolve(j, jb, TL_OUTCOME_ACKED, a->response_read_ns);
 	else if (jb->taken)
 		fate_resolve(j, jb, jb->b.outcome, jb->b.resolved_ns);
+	else if ((outcome == TL_OUTCOME_LOST || outcome == TL_OUTCOME_DROPPED) && gap_hides_end(jb))
+		fate_resolve(j, jb, TL_OUTCOME_OPEN, jb->trail->seen_until);
 	else
 		fate_resolve(j, jb, outcome, ns);
 }

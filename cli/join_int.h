@@ -285,6 +285,7 @@ struct jbatch {
 	struct past *past;		/* their attempts, in order */
 	uint32_t nr_past;
 	uint32_t taken;			/* messages that ended already */
+	int64_t	 seen_from;		/* its trail's when it ended */
 	bool	 twin;			/* another batch has the same identity */
 	bool	 split_from;		/* holds a part of a batch that others absorbed */
 	bool	 in_absorbed;
@@ -302,6 +303,7 @@ struct jtrail {
 	char	 uuid[9];
 	const char *host;
 	int64_t	 last_ns, end_ns;	/* end_ns: END event */
+	int64_t	 seen_from, seen_until;	/* recording was last turned on, off; 0: never */
 	bool	 has_producers;		/* an instance of role producer was told */
 	uint32_t nr_unsent;
 	int64_t	 cover_from[AT_NR_COVER], cover_to[AT_NR_COVER];
@@ -432,6 +434,11 @@ struct conn *conn_get(struct join *j, struct jtrail *t, uint32_t id);
 void conn_bind(struct join *j, struct conn *c, uint32_t inst, int32_t broker);
 void conn_event(struct join *j, struct jtrail *t, const struct event *ev);
 void conn_end(struct join *j, struct jtrail *t, const struct event *ev);
+
+/* join_gap.c */
+void gap_note(struct join *j, struct jtrail *t, const struct event *ev);
+bool gap_hides_end(const struct jbatch *jb);		/* it may have ended while nothing was recorded */
+bool gap_hides_beginning(const struct jbatch *jb);	/* or been sent before */
 
 /* join_state.c */
 void broker_state(struct join *j, struct jtrail *t, const struct event *ev);

@@ -83,7 +83,7 @@ static enum tl_in_log by_probe(const struct jbatch *jb)
 	/* Regrouped messages may be there by the batch that took them. */
 	if (b->moved)
 		return TL_IN_LOG_UNKNOWN;
-	return proven_out(jb) ? TL_IN_LOG_NO : TL_IN_LOG_UNKNOWN;
+	return proven_out(jb) && !gap_hides_beginning(jb) ? TL_IN_LOG_NO : TL_IN_LOG_UNKNOWN;
 }
 
 /* ---- by a dump of the log -------------------------------------------------------- */
@@ -112,7 +112,7 @@ static bool dump_proves_out(const struct join *j, const struct jbatch *jb)
 	int64_t until = log_dump_whole_until(j->conf.log_dump, b->topic, b->partition);
 	const struct jbatch *a;
 
-	if (!until || !jb->part || !jb->part->in_dump || !b->nr_attempts || !b->has_crc || jb->split_from || jb->twin)
+	if (!until || gap_hides_beginning(jb) || !jb->part || !jb->part->in_dump || !b->nr_attempts || !b->has_crc || jb->split_from || jb->twin)
 		return false;
 	for (uint32_t i = 0; i < b->nr_attempts; i++)
 		if (!jb->state[i].req || done_with(jb, i) > until ||

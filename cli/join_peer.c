@@ -167,7 +167,7 @@ static void conn_enter(struct join *j, struct conn *c)
 
 	if (!p->ever_up && !p->states) {
 		p->down.open_since = 0;
-		if (since)
+		if (since && !(c->flags & AT_CONN_MIDSTREAM))
 			spans_open(&p->down, since, TL_CAUSE_COLD_START);
 	}
 	p->ever_up = true;

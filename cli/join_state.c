@@ -93,7 +93,7 @@ void broker_state(struct join *j, struct jtrail *t, const struct event *ev)
 	p = peer_get(j, key);
 	if (!p->states) {
 		p->states = true;
-		if (!p->down.open_since && !p->down.nr)
+		if (!p->down.open_since && !p->down.nr && !(in && in->conf.flags & AT_INST_EARLIER))
 			spans_open(&p->down, in ? in->begin_ns : ns, TL_CAUSE_COLD_START);
 	}
 	from = p->state;

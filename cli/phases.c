@@ -63,6 +63,8 @@ static void of_client(struct cut *c)
 		c->at -= b->blocked_ns;
 		go(c, TL_PHASE_BLOCKED, b->created_first_ns, TL_KNOWN_EXACT, 0);
 	}
+	if (gap_hides_beginning(c->jb))
+		go(c, TL_PHASE_UNKNOWN, c->jb->seen_from, TL_KNOWN_EXACT, 0);
 	if (!b->nr_attempts) {
 		if (!b->sent)
 			before_send(c, c->limit);
