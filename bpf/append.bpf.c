@@ -66,17 +66,18 @@ static __always_inline int write_enter(__u32 fd, __u64 buf, __u32 nr_iov, __u64 
 	return op_begin(&op);
 }
 
-/* Address of byte `off` of the write when REC_HEADER bytes lie there in one piece, else 0. */
-static __noinline __u64 piece(struct op *op, __u64 off)
+/*
+ * Address of byte `off` of the write when REC_HEADER bytes lie there in one piece, else 0.
+ * Not static: the verifier looks at it once, and not for each of its callers' turns.
+ */
+__noinline __u64 append_piece(__u64 buf, __u32 nr, __u64 off)
 {
-	__u32 nr = op->nr_iov;
-
 	if (!nr)
-		return op->buf + off;
+		return buf + off;
 	for (__u32 i = 0; i < MAX_IOV; i++) {
 		struct user_iov iov;
 
-		if (i >= nr || bpf_probe_read_user(&iov, sizeof(iov), (void *)(op->buf + i * sizeof(iov))))
+		if (i >= nr || bpf_probe_read_user(&iov, sizeof(iov), (void *)(buf + i * sizeof(iov))))
 			return 0;
 		if (off < iov.len)
 			return iov.len - off >= REC_HEADER ? iov.base + off : 0;
@@ -109,7 +110,7 @@ static __always_inline void tell_append(struct op *op, __u64 now, __s64 ret)
 		r->more = 0;
 		r->slept_ns = op->slept_ns;
 		r->naps = with_naps != 0;
-		at = piece(op, off);
+		at = append_piece(op->buf, op->nr_iov, off);
 		r->unread = !at || bpf_probe_read_user(r->header, REC_HEADER, (void *)at);
 		if (r->unread) {
 			count(COUNT_HEADER_UNREAD);
