@@ -89,12 +89,17 @@ void topic_event(struct join *j, struct jtrail *jt, const struct event *ev)
 	bool has_uuid = uuid[0] || uuid[1];
 	struct topic_uuid *u = NULL;
 	struct topic *topic;
+	/* A client that was asked by uuid before Metadata told its name. */
+	const char *later = !ev->tail_len && j->conf.topic_name ?
+			    j->conf.topic_name(jt->t, ev->topic.topic) : NULL;
 	char hex[40];
 
 	if (has_uuid)
 		HASH_FIND(hh, j->topic_uuids, uuid, sizeof(uuid), u);
 	if (ev->tail_len) {
 		topic = topic_named(j, ev->tail, ev->tail_len);
+	} else if (later && *later) {
+		topic = topic_named(j, later, strlen(later));
 	} else if (u) {
 		topic = u->topic;
 	} else if (has_uuid) {

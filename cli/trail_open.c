@@ -483,8 +483,11 @@ void trail_learn_name(struct open_trail *t, const struct event *ev)
 	uint32_t id = kind == NAME_TOPIC ? ev->topic.topic : kind == NAME_FILE ? ev->file.file : ev->tid;
 	struct name *n;
 
-	/* Restated in every chunk: the first one stays, so that pointers to it do. */
-	if (!id || (n = find_name(t, kind, id)))
+	/*
+	 * Restated in every chunk: the first one stays, so that pointers to it do.  A topic may
+	 * be known by its uuid alone at first.
+	 */
+	if (!id || (kind == NAME_TOPIC && !ev->tail_len) || (n = find_name(t, kind, id)))
 		return;
 	n = calloc(1, sizeof(*n));
 	if (!n)

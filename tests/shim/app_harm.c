@@ -255,6 +255,47 @@ static int raw(char **args)
 	return 0;
 }
 
+/* Topics by id, whose names Metadata tells only after the first batches. */
+static int ids(char **args)
+{
+	struct made_request rq = {
+		.version = 13, .acks = -1, .timeout_ms = 30000, .corr = 1, .client = "ids",
+		.topic = "orders", .topics = 2, .partitions = 1, .batches = 1, .body = 40,
+	};
+	struct made_response rs = { .version = 13, .corr = 1, .topic = "orders", .topics = 2, .partitions = 1 };
+	struct made_metadata md = {
+		.version = 13, .corr = 2, .topic = "orders", .topics = 2, .partitions = 3, .brokers = 2,
+		.replicas = 2,
+	};
+	struct bytes out = { 0 }, in = { 0 }, got = { 0 };
+	struct server s = { .answer = &in };
+	pthread_t thread;
+	int fd;
+
+	(void)args;
+	made_request(&out, &rq);
+	made_response(&in, &rs);
+	made_other(&out, KAFKA_METADATA, 13, 2, "ids", 40);
+	made_metadata(&in, &md);
+	rq.corr = rs.corr = 3;
+	made_request(&out, &rq);
+	made_response(&in, &rs);
+	s.expected = out.len;
+	fd = begin_server(&s, &thread);
+	MUST(write(fd, out.p, out.len) == (ssize_t)out.len);
+	while (got.len < in.len) {
+		char buf[50];
+		ssize_t n = read(fd, buf, sizeof(buf));
+
+		MUST(n > 0);
+		put(&got, buf, (size_t)n);
+	}
+	printf("answer: %s\n", !memcmp(got.p, in.p, in.len) ? "as it was sent" : "WRONG");
+	close(fd);
+	pthread_join(thread, NULL);
+	return 0;
+}
+
 /* Garbage on one connection: that one is given up, the next is read. */
 static int garbage(char **args)
 {
@@ -305,6 +346,7 @@ static int tls(char **args)
 
 const struct scenario harm_scenarios[] = {
 	{ "close-fds", close_fds }, { "reuse-fd", reuse_fd }, { "signals", signals },
-	{ "mock-ports", mock_ports }, { "http", http }, { "raw", raw }, { "garbage", garbage },
+	{ "mock-ports", mock_ports }, { "http", http }, { "raw", raw }, { "ids", ids },
+	{ "garbage", garbage },
 	{ "tls", tls }, { 0 },
 };

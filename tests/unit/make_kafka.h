@@ -295,7 +295,7 @@ static inline void made_metadata_id(const struct made_metadata *md, unsigned n, 
 {
 	memset(out, 0, 16);
 	if (n || !md->no_id)
-		memcpy(out, (uint8_t[16]){ 0xab, (uint8_t)n, [15] = 1 }, 16);
+		memcpy(out, (char[16]){ 'i', 'd', (char)('0' + n) }, 16);	/* as Produce has it */
 }
 
 static inline void put_ints(struct bytes *b, unsigned n)
