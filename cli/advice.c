@@ -92,6 +92,7 @@ static const char *story(enum tl_cause cause)
 	switch (cause) {
 	case TL_CAUSE_LEADER_FSYNC:	return "the leader syncing to disk";
 	case TL_CAUSE_APPEND_STALL:	return "the leader's write to its log";
+	case TL_CAUSE_LOG_LOCK:		return "another's turn at the partition's log";
 	case TL_CAUSE_WINDOW:		return "a full in-flight window";
 	case TL_CAUSE_LINGER:		return "waiting for more messages (linger)";
 	case TL_CAUSE_BROKER_SIDE:	return "the broker's side";

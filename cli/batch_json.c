@@ -66,6 +66,40 @@ static void attempt_json(struct out *o, const struct tl_attempt *a)
 	out_end(o);
 }
 
+static void hold_json(struct out *o, const struct tl_hold *h)
+{
+	out_object(o, "held_by");
+	if (h->base_offset >= 0)
+		out_s64(o, "base_offset", h->base_offset);
+	out_u64(o, "crc", h->crc);
+	out_u64(o, "tid", h->tid);
+	out_text(o, "thread", h->comm);
+	out_s64(o, "ns", h->ns);
+	out_u64(o, "holds", h->nr);
+	out_s64(o, "held_ns", h->held_ns);
+	time_json(o, "append_ns", h->append_ns);
+	time_json(o, "sync_ns", h->sync_ns);
+	out_end(o);
+}
+
+static void commit_json(struct out *o, const struct tl_commit *m)
+{
+	out_object(o, "commit");
+	if (m->transaction)
+		out_u64(o, "transaction", m->transaction);
+	out_text(o, "device", m->device);
+	out_s64(o, "ns", m->ns);
+	time_json(o, "begin_ns", m->begin_ns);
+	time_json(o, "end_ns", m->end_ns);
+	if (m->by_pid) {
+		out_u64(o, "by_pid", m->by_pid);
+		out_text(o, "by", m->by);
+	}
+	out_u64(o, "requests", m->requests);
+	time_json(o, "slowest_ns", m->slowest_ns);
+	out_end(o);
+}
+
 static void phase_json(struct out *o, const struct tl_phase *p)
 {
 	out_object(o, NULL);
@@ -82,6 +116,12 @@ static void phase_json(struct out *o, const struct tl_phase *p)
 		out_text(o, "cause", tl_cause_names[p->cause]);
 		out_text(o, "culprit", p->culprit);
 	}
+	if (p->behind != TL_CAUSE_UNKNOWN)
+		out_text(o, "behind", tl_cause_names[p->behind]);
+	if (p->chain && p->chain->has_hold)
+		hold_json(o, &p->chain->hold);
+	if (p->chain && p->chain->has_commit)
+		commit_json(o, &p->chain->commit);
 	if (p->parts && p->parts->seen) {
 		out_array(o, "parts");
 		for (int i = 0; i < TL_NR_PARTS; i++) {

@@ -209,6 +209,7 @@ void batch_text(FILE *f, const struct tl_batch *b, bool colour, bool attempts)
 struct copy {
 	struct tl_batch b;
 	struct tl_parts parts[TL_MAX_PHASES];
+	struct tl_chain chains[TL_MAX_PHASES];
 	char	 text[TL_MAX_TEXT];
 };
 
@@ -233,6 +234,11 @@ struct tl_batch *batch_copy(const struct tl_batch *b)
 		if (phases[i].parts) {
 			c->parts[i] = *phases[i].parts;
 			phases[i].parts = &c->parts[i];
+		}
+	for (uint32_t i = 0; i < b->nr_phases; i++)
+		if (phases[i].chain) {
+			c->chains[i] = *phases[i].chain;
+			phases[i].chain = &c->chains[i];
 		}
 	snprintf(c->text, sizeof(c->text), "%s", b->verdict.text ? b->verdict.text : "");
 	c->b.verdict.text = c->text;

@@ -245,7 +245,7 @@ void join_free(struct join *j)
 	HASH_ITER(hh, j->threads, th, tht) { HASH_DEL(j->threads, th); free(th->links); free(th); }
 	HASH_ITER(hh, j->reqs, r, rt) { HASH_DEL(j->reqs, r); free(r->links); free(r); }
 	HASH_ITER(hh, j->breqs, br, brt) { HASH_DEL(j->breqs, br); free(br->links); free(br); }
-	HASH_ITER(hh, j->bconns, bc, bct) { HASH_DEL(j->bconns, bc); free(bc->ring); free(bc); }
+	HASH_ITER(hh, j->bconns, bc, bct) { HASH_DEL(j->bconns, bc); bconn_free(bc); }
 	HASH_ITER(hh, j->topics, t, tt) { HASH_DEL(j->topics, t); free(t->name); free(t); }
 	HASH_ITER(hh, j->strings, s, st) { HASH_DEL(j->strings, s); free(s->s); free(s); }
 	FREE_TABLE(j->topic_ids, topic_id);
@@ -264,7 +264,8 @@ void join_free(struct join *j)
 	FREE_TABLE(j->idents, ident_slot);
 	FREE_TABLE(j->sequences, sequence_slot);
 	FREE_TABLE(j->places, place_slot);
-	FREE_TABLE(j->plogs, plog);
+	plogs_free(j);
+	FREE_TABLE(j->tnames, tname);
 	FREE_TABLE(j->devices, device);
 	for (uint32_t i = 0; i < j->nr_trails; i++)
 		free(j->trails[i]);

@@ -7,6 +7,8 @@
  *	       -> join_broker.c   what the broker read and answered
  *	          join_append.c   what it wrote to its log
  *	          join_sync.c     what it synced, and who waited for that
+ *	          join_lock.c     who held a partition's log, and for whom others waited
+ *	          join_stall.c    which journal commit held an append
  *	       -> join_acks.c     acks and expiries, resolved to batches on the wire
  *	          join_callback.c when the app was told
  *	          join_fate.c     batches that end without

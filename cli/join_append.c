@@ -55,7 +55,7 @@ void file_event(struct join *j, struct jtrail *t, const struct event *ev)
 		file_named(j, t, &ev->file, ev->tail, ev->tail_len);
 }
 
-static struct bthread *thread_get(struct join *j, struct jtrail *t, uint32_t tid)
+struct bthread *bthread_get(struct join *j, const struct jtrail *t, uint32_t tid)
 {
 	struct key2 key = { t->index, tid };
 	struct bthread *th;
@@ -115,7 +115,8 @@ static void append_take(struct join *j, struct jtrail *t, struct jbatch *jb, uin
 	const struct ev_append *e = &ev->append;
 	struct tl_attempt *a = &jb->b.attempts[n];
 	struct file *f = file_get(j, t, e->file);
-	struct bthread *th = thread_get(j, t, ev->tid);
+	struct bthread *th = bthread_get(j, t, ev->tid);
+	struct link_state *st = &jb->state[n];
 	int64_t begin = event_axis(ev, e->begin_ns ? e->begin_ns : ev->ns);
 
 	jb->state[n].appender = t;
@@ -141,7 +142,8 @@ static void append_take(struct join *j, struct jtrail *t, struct jbatch *jb, uin
 	}
 	th->end_ns = a->append_end_ns;
 	parts_of_append(j, t, ev, &a->append);
-	plog_append(j, t, jb, ev->tid, begin, a->append_end_ns);
+	st->stall = stall_of(j, t, ev->tid, a);
+	st->lock = plog_append(j, t, jb, th, st->breq ? st->breq->read_ns : 0, a, st->stall);
 	th->topic = jb->topic;
 	th->partition = jb->b.partition;
 	link_add(&th->links, &th->nr_links, jb, n);
@@ -235,6 +237,14 @@ void append_event(struct join *j, struct jtrail *t, const struct event *ev)
 	broker_only_pend(j, jb, event_axis(ev, ev->ns));
 }
 
+static void chains_move(struct link_state *to, struct link_state *from)
+{
+	to->lock = from->lock;
+	to->stall = from->stall;
+	to->after = from->after;
+	from->lock = from->stall = from->after = NULL;
+}
+
 /* What was appended as `other`, which no client told, was attempt n of this one. */
 static void adopt(struct join *j, struct jbatch *jb, uint32_t n, struct jbatch *other, enum tl_join how)
 {
@@ -249,6 +259,7 @@ static void adopt(struct join *j, struct jbatch *jb, uint32_t n, struct jbatch *
 	a->append = from->append;
 	a->sync = from->sync;
 	a->index = from->index;
+	chains_move(&jb->state[n], &other->state[0]);
 	jb->state[n].appender = other->state[0].appender;
 	jb->b.broker_seen = true;
 	jb->b.on_disk_ns = other->b.on_disk_ns;

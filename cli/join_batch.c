@@ -160,6 +160,9 @@ void jbatch_drop(struct join *j, struct jbatch *jb)
 	for (uint32_t i = 0; i < jb->b.nr_attempts; i++) {
 		struct link_state *st = &jb->state[i];
 
+		chain_put(st->lock);
+		chain_put(st->stall);
+		chain_put(st->after);
 		if (st->req) {
 			links_forget(st->req->links, st->req->nr_links, jb);
 			req_unlink(j, st->req);

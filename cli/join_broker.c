@@ -70,7 +70,6 @@ void breq_unlink(struct join *j, struct breq *r)
 		breq_free(j, r);
 }
 
-/* What it was busy with, as far as known yet. */
 /* The end of what its own thread did for it, on the broker's clock. */
 static int64_t after_append(const struct tl_attempt *a, int64_t read_ns)
 {
@@ -79,26 +78,54 @@ static int64_t after_append(const struct tl_attempt *a, int64_t read_ns)
 	return (a->index_end_ns ? a->index_end_ns : a->sync_end_ns ? a->sync_end_ns : a->append_end_ns) + shift;
 }
 
+/* ---- what it was busy with, as far as known yet ---- */
+
+/* A wait for others' appends and syncs is theirs; the longest is the one to name. */
+static void busy_chain(struct busy *b, struct chain *c)
+{
+	if (!c)
+		return;
+	if (c->locked && chain_behind(c) == TL_CAUSE_LEADER_FSYNC) {
+		b->fsync += c->fsync;
+		if (!b->culprit)
+			b->culprit = c->by.culprit;
+	} else if (c->locked) {
+		b->lock += c->ns;
+	}
+	if (!b->why || c->ns > b->why->ns) {
+		chain_put(b->why);
+		b->why = chain_get(c);
+	}
+}
+
+static void busy_batch(struct join *j, const struct breq *r, struct busy *b, struct jbatch *jb,
+		       struct link_state *st, const struct tl_attempt *a)
+{
+	struct chain *c;
+
+	b->append += a->append_end_ns - a->append_begin_ns;
+	b->fsync += a->sync.ns + a->index.ns;
+	busy_chain(b, st->stall);
+	busy_chain(b, st->lock);
+	busy_chain(b, st->after);
+	if (a->append_end_ns)
+		return;
+	c = lock_wait(j, jb, r->bconn->trail, r->read_ns, r->answered_ns ? r->answered_ns : j->now, false);
+	busy_chain(b, c);
+	chain_put(c);
+}
+
+/* b.why is the caller's to put. */
 struct busy busy_of(struct join *j, const struct breq *r)
 {
 	struct busy b = { .read = r->read_ns, .answered = r->answered_ns, .known = TL_KNOWN_EXACT };
 
 	for (uint32_t i = 0; i < r->nr_links; i++) {
-		const struct jbatch *jb = r->links[i].batch;
-		const struct tl_attempt *a;
+		struct jbatch *jb = r->links[i].batch;
+		uint32_t n = r->links[i].attempt;
 
-		if (!jb)
-			continue;
-		a = &jb->b.attempts[r->links[i].attempt];
-		b.append += a->append_end_ns - a->append_begin_ns;
-		b.fsync += a->sync.ns + a->index.ns;
-		b.fsync += plog_held(j, jb, r->bconn->trail, r->read_ns,
-				     a->append_begin_ns ? a->append_begin_ns : j->now,
-				     a->append_begin_ns != 0, &b.culprit);
-		if (a->append_end_ns)	/* the lock again, see phases.c until_lock() */
-			b.fsync += plog_held(j, jb, r->bconn->trail, after_append(a, r->read_ns),
-					     r->answered_ns ? r->answered_ns : j->now,
-					     r->answered_ns != 0, &b.culprit);
+		if (jb)
+			busy_batch(j, r, &b, jb, &jb->state[n], &jb->b.attempts[n]);
 	}
 	if (r->req && r->req->throttle_ms > 0)
 		b.throttle = r->req->throttle_ms * JOIN_MS;
@@ -113,11 +140,36 @@ static void bconn_remember(struct join *j, struct breq *r)
 	if (!c->ring)
 		c->ring = join_alloc(JOIN_BUSY * sizeof(*c->ring));
 	slot = &c->ring[c->nr_busy++ % JOIN_BUSY];
+	chain_put(slot->why);
 	*slot = busy_of(j, r);
 	for (uint32_t i = 0; i < r->nr_links && !slot->culprit; i++)
 		if (r->links[i].batch)
 			slot->culprit = parts_culprit(j, &r->links[i].batch->b
 						      .attempts[r->links[i].attempt].sync);
+}
+
+void bconn_free(struct bconn *c)
+{
+	for (uint32_t i = 0; i < c->nr_busy && i < JOIN_BUSY; i++)
+		chain_put(c->ring[i].why);
+	free(c->ring);
+	free(c);
+}
+
+/*
+ * The log's lock is taken once more after the append (maybeIncrementHighWatermark), and
+ * after those followers that were seen.
+ */
+static void lock_again(struct join *j, const struct breq *r, struct jbatch *jb, uint32_t n)
+{
+	const struct tl_attempt *a = &jb->b.attempts[n];
+	int64_t from = after_append(a, r->read_ns);
+
+	for (uint32_t i = 0; i < jb->b.nr_replicas; i++)
+		if (jb->b.replicas[i].append_ns > from)
+			from = jb->b.replicas[i].append_ns;
+	if (a->append_end_ns && !jb->state[n].after)
+		jb->state[n].after = lock_wait(j, jb, r->bconn->trail, from, r->answered_ns, true);
 }
 
 /* The same connection from both ends: its requests tell it, or else its address. */
@@ -278,6 +330,9 @@ static void answer(struct join *j, struct jtrail *t, const struct event *ev)
 	r->written_ns = event_axis(ev, ev->answer.begin_ns ? ev->answer.begin_ns : ev->ns);
 	r->answered_ns = event_axis(ev, ev->ns);
 	DL_DELETE(r->bconn->open, r);
+	for (uint32_t i = 0; i < r->nr_links; i++)
+		if (r->links[i].batch)
+			lock_again(j, r, r->links[i].batch, r->links[i].attempt);
 	bconn_remember(j, r);
 	r->over = true;
 	for (uint32_t i = 0; i < r->nr_links; i++) {
@@ -351,6 +406,8 @@ bool broker_event(struct join *j, struct jtrail *t, const struct event *ev)
 	case AT_EV_ARRIVAL_END:	  arrival_end(j, t, ev); return true;
 	case AT_EV_APPEND:	  append_event(j, t, ev); return true;
 	case AT_EV_SYNC:	  sync_event(j, t, ev); return true;
+	case AT_EV_WAKE:	  wake_event(j, t, ev); return true;
+	case AT_EV_THREAD:	  thread_event(j, t, ev); return true;
 	case AT_EV_BLOCK:	  parts_block(j, t, ev); return true;
 	case AT_EV_COMMIT:	  parts_commit(j, t, ev); return true;
 	case AT_EV_PAUSE:	  parts_pause(j, t, ev); return true;
@@ -372,6 +429,8 @@ bool broker_may_tell(struct join *j, const struct jbatch *jb)
 					 st->req ? st->req->conn->bconn : NULL;
 
 		if (st->breq && !st->breq->answered_ns && !st->breq->bconn->end_ns)
+			return true;
+		if (chain_may_tell(j, st->stall) || chain_may_tell(j, st->lock) || chain_may_tell(j, st->after))
 			return true;
 		if (st->breq)
 			continue;

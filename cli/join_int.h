@@ -136,8 +136,10 @@ struct req {
 struct busy {
 	int64_t	 read, answered;	/* answered 0: not yet */
 	int64_t	 fsync, append;		/* ns of these within */
+	int64_t	 lock;			/* and for another's append to the same log */
 	int64_t	 throttle;		/* connection muted that long after the answer */
-	const char *culprit;
+	const char *culprit;		/* of fsync */
+	struct chain *why;		/* of append or lock; the ring's are held */
 	enum tl_known known;
 };
 
@@ -191,15 +193,53 @@ struct bthread {
 	int32_t	 partition;
 	struct link *links;
 	uint32_t nr_links;
+	/* The last time that it was woken, and the append that its waker came from; woken 0: not since its own. */
+	struct { int64_t woken, sleep, after; uint32_t waker; } wake;
 	UT_hash_handle hh;
 };
+
+struct tname { struct key2 key; uint32_t pid; const char *comm; UT_hash_handle hh; };	/* trail, tid */
 
 /*
  * Who held a partition's log: it takes one append at a time, and a sync within an
  * append holds it too.
  */
 #define JOIN_HOLDS 128u
-struct hold { int64_t begin, end, fsync; uint32_t tid; const char *culprit; };
+struct hold {
+	int64_t	 begin, end, fsync, append;
+	int64_t	 offset;		/* of its batch; -1 unknown */
+	uint32_t crc, tid;
+	uint32_t by;			/* the number of the one that it waited for itself, 0 none known */
+	const char *culprit;		/* of its sync */
+	struct chain *why;		/* what its write waited for */
+};
+
+/* What an append's write waited for in a journal. */
+struct stall {
+	int64_t	 ns, longest, end;	/* end: of the longest wait */
+	uint64_t fs, transaction;	/* the commit then; 0 unknown */
+	uint32_t requests;
+	int64_t	 slowest;
+	const char *device;		/* NULL unknown */
+};
+
+/*
+ * A wait with what it was for: of an append for the journal, or (locked) of a request
+ * for those who held its partition's log, each of which may have waited itself.
+ */
+struct chain {
+	uint32_t refs, nr;		/* nr: of those who held it */
+	bool	 locked;
+	enum tl_known known;
+	int64_t	 ns;			/* the wait */
+	int64_t	 held, fsync, append;	/* locked: of it by holds, in their syncs, in their writes */
+	int64_t	 longest;
+	struct hold by;			/* the longest of them */
+	struct stall stall;
+	struct jtrail *trail;
+	struct topic *topic;		/* locked: whose log */
+	int32_t	 partition;
+};
 struct part_key { struct topic *topic; uint32_t trail; int32_t partition; };
 struct plog {
 	struct part_key key;
@@ -265,6 +305,7 @@ struct link_state {
 	struct conn *conn;		/* without a req: the one that the library named */
 	struct breq *breq;
 	struct jtrail *appender;	/* the probe that saw it appended, so that is known; else NULL */
+	struct chain *lock, *stall, *after;	/* before, in and after its append; NULL nothing */
 };
 
 struct jbatch {
@@ -316,8 +357,13 @@ struct blk {
 	uint64_t dev, ino;
 	uint32_t trail, tid, op, fs;	/* fs: of ino, as the kernel numbers it; 0 unknown */
 };
-struct commit { int64_t begin, end; uint64_t dev, transaction; uint32_t trail, waiters, tid; bool xfs; };
-struct pause { int64_t begin, end; uint64_t transaction; uint32_t trail, tid, why; };	/* enum at_pause */
+struct commit {
+	int64_t	 begin, end;
+	uint64_t dev, fs, transaction;	/* fs: its own device, of which dev is the whole disk */
+	uint32_t trail, waiters, tid, by_pid, by_tid;
+	bool	 xfs;
+};
+struct pause { int64_t begin, end; uint64_t fs, transaction; uint32_t trail, tid, why, journal_tid; };	/* enum at_pause */
 struct device {
 	struct { uint64_t dev; uint32_t trail, pad; } key;
 	uint64_t root;			/* where its requests are seen, 0: on itself */
@@ -358,6 +404,7 @@ struct join {
 	struct breq *breqs;
 	struct file *files;
 	struct bthread *threads;
+	struct tname *tnames;
 	struct target *targets;
 	struct ident_slot *idents;
 	struct sequence_slot *sequences;
@@ -374,6 +421,7 @@ struct join {
 	/* What the batch being told points to. */
 	struct tl_phase phases[TL_MAX_PHASES];
 	struct tl_parts phase_parts[TL_MAX_PHASES];
+	struct tl_chain phase_chains[TL_MAX_PHASES];
 	char	 text[TL_MAX_TEXT];
 
 	struct jbatch *pending;
@@ -479,6 +527,7 @@ bool broker_event(struct join *j, struct jtrail *t, const struct event *ev);
 void breq_unlink(struct join *j, struct breq *r);
 bool broker_may_tell(struct join *j, const struct jbatch *jb);
 bool broker_probed(struct join *j, const struct jbatch *jb);
+void bconn_free(struct bconn *c);
 struct busy busy_of(struct join *j, const struct breq *r);
 struct jbatch *broker_batch(struct join *j, struct jtrail *t, const struct ident *id);
 void broker_only_pend(struct join *j, struct jbatch *jb, int64_t ns);
@@ -487,15 +536,32 @@ void broker_only_pend(struct join *j, struct jbatch *jb, int64_t ns);
 void append_event(struct join *j, struct jtrail *t, const struct event *ev);
 void file_event(struct join *j, struct jtrail *t, const struct event *ev);
 struct file *file_get(struct join *j, struct jtrail *t, uint32_t id);
+struct bthread *bthread_get(struct join *j, const struct jtrail *t, uint32_t tid);
 void broker_adopt(struct join *j, struct jbatch *jb);	/* by offset, after a reply told it */
 void broker_claim(struct join *j, struct jbatch *jb, int64_t slack);	/* by timestamps */
 
 /* join_sync.c */
 void sync_event(struct join *j, struct jtrail *t, const struct event *ev);
-void plog_append(struct join *j, const struct jtrail *t, const struct jbatch *jb, uint32_t tid,
-		 int64_t begin, int64_t end);
-int64_t plog_held(struct join *j, const struct jbatch *jb, const struct jtrail *t, int64_t from, int64_t to,
-		  bool handed_over, const char **culprit);	/* ns of from..to in another's sync */
+
+/* join_lock.c */
+struct chain *chain_get(struct chain *c);
+void chain_put(struct chain *c);
+void wake_event(struct join *j, struct jtrail *t, const struct event *ev);
+struct chain *plog_append(struct join *j, struct jtrail *t, const struct jbatch *jb, struct bthread *th,
+			  int64_t from, const struct tl_attempt *a, struct chain *why);	/* whom it waited for, or NULL */
+void plog_sync(struct join *j, const struct jtrail *t, const struct bthread *th, uint32_t tid,
+	       int64_t begin, int64_t end, const struct tl_parts *parts);
+struct chain *lock_wait(struct join *j, const struct jbatch *jb, struct jtrail *t, int64_t from, int64_t to,
+			bool handed_over);	/* who held its log, by inference; NULL nobody */
+void plogs_free(struct join *j);
+
+/* join_stall.c */
+void thread_event(struct join *j, struct jtrail *t, const struct event *ev);
+const struct tname *tname_find(const struct join *j, uint32_t trail, uint32_t tid);
+struct chain *stall_of(struct join *j, struct jtrail *t, uint32_t tid, const struct tl_attempt *a);
+bool chain_may_tell(const struct join *j, const struct chain *c);
+const char *chain_text(struct join *j, const struct chain *c, struct tl_chain *tell);
+enum tl_cause chain_behind(const struct chain *c);
 
 /* join_clock.c */
 void broker_times(struct join *j, struct jbatch *jb);	/* from requests into attempts, on the client's clock */
@@ -517,10 +583,16 @@ void phases_of(struct join *j, struct jbatch *jb);
 const char *cold_text(struct join *j, const struct inst *in);
 
 /* phases_held.c */
-struct held { int64_t fsync, append, quota, total, first, last, worst; const char *culprit; };
+struct held {
+	int64_t	 fsync, append, lock, quota, total, first, last, worst, worst_why;
+	const char *culprit;		/* of fsync */
+	struct chain *why;		/* of append or lock */
+};
 struct held held_of(struct join *j, const struct bconn *c, int64_t from, int64_t to,
 		    const struct breq *own, int64_t shift);
-void inherit(struct tl_phase *p, const struct held *h);
+void inherit(struct join *j, struct tl_phase *p, const struct held *h);
+void held_end(struct held *h);
+void inherit_chain(struct join *j, struct tl_phase *p, const struct chain *c);
 void inherit_from_peer(struct join *j, struct tl_phase *p, const struct peer *peer);
 void inherit_from_conn(struct join *j, struct tl_phase *p, const struct conn *conn, int64_t from, int64_t to);
 

@@ -1,92 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * join_sync.c - the probe's syncs: on whose way each was, and who held a
- * partition's log meanwhile.
+ * join_sync.c - the probe's syncs, and on whose way each was.
  */
 #include <stdlib.h>
 #include "join_int.h"
-
-/* ---- a partition's log, one append at a time ------------------------------------- */
-
-#define HANDOVER	(5 * JOIN_MS)	/* from the end of one append to the next one's begin */
-
-static struct plog *plog_get(struct join *j, const struct jtrail *t, struct topic *topic,
-			     int32_t partition, bool make)
-{
-	struct part_key key = { topic, t->index, partition };
-	struct plog *p;
-
-	HASH_FIND(hh, j->plogs, &key, sizeof(key), p);
-	if (p || !make)
-		return p;
-	p = join_alloc(sizeof(*p));
-	p->key = key;
-	HASH_ADD(hh, j->plogs, key, sizeof(p->key), p);
-	return p;
-}
-
-void plog_append(struct join *j, const struct jtrail *t, const struct jbatch *jb, uint32_t tid,
-		 int64_t begin, int64_t end)
-{
-	struct plog *p = plog_get(j, t, jb->topic, jb->b.partition, true);
-
-	p->ring[p->nr++ % JOIN_HOLDS] = (struct hold){ begin, end, 0, tid, NULL };
-}
-
-static void plog_sync(struct join *j, const struct jtrail *t, const struct bthread *th, uint32_t tid,
-		      int64_t begin, int64_t end, const struct tl_parts *parts)
-{
-	struct plog *p = plog_get(j, t, th->topic, th->partition, false);
-	struct hold *h;
-
-	if (!p || !p->nr)
-		return;
-	h = &p->ring[(p->nr - 1) % JOIN_HOLDS];
-	if (h->tid != tid || end < h->end)
-		return;
-	h->end = end;
-	h->fsync += end - begin;
-	if (!h->culprit)
-		h->culprit = parts_culprit(j, parts);
-}
-
-/*
- * A request that waits to append to a partition whose log others hold, one after the
- * other, until the moment it gets it, waits for them.  Nothing less will do: most of
- * the time must be theirs, and the last one must have handed over.
- */
-int64_t plog_held(struct join *j, const struct jbatch *jb, const struct jtrail *t, int64_t from, int64_t to,
-		  bool handed_over, const char **culprit)
-{
-	const struct plog *p = jb->topic ? plog_get(j, t, jb->topic, jb->b.partition, false) : NULL;
-	int64_t held = 0, fsync = 0, last = 0;
-	uint32_t n;
-
-	if (!p || to - from < JOIN_MS)
-		return 0;
-	n = p->nr < JOIN_HOLDS ? p->nr : JOIN_HOLDS;
-	for (uint32_t i = 0; i < n; i++) {
-		const struct hold *h = &p->ring[(p->nr - 1 - i) % JOIN_HOLDS];
-		int64_t b = h->begin > from ? h->begin : from, e = h->end < to ? h->end : to;
-
-		if (h->end <= from)
-			break;
-		if (e <= b)
-			continue;
-		held += e - b;
-		fsync += h->end > h->begin ? (int64_t)((double)h->fsync * (double)(e - b) /
-						       (double)(h->end - h->begin)) : 0;
-		if (h->end > last)
-			last = h->end;
-		if (culprit && !*culprit)
-			*culprit = h->culprit;
-	}
-	if (held * 5 < (to - from) * 4 || (handed_over && to - last > HANDOVER))
-		return 0;
-	return fsync;
-}
-
-/* ---- syncs ------------------------------------------------------------------------ */
 
 static bool makes_durable(const struct event *ev, const struct file *f)
 {

@@ -67,19 +67,22 @@ static void until_read(struct cut *c, const struct tl_attempt *a, const struct l
 		bool quick = !a->arrived_ns && a->read_ns && to - c->at < PHASE_SLACK;
 
 		go(c, quick ? TL_PHASE_NETWORK : unread(a, st), to, known, a->bound_ns);
+		held_end(&h);
 		return;
 	}
 	if (!a->arrived_ns && h.first > c->at + PHASE_SLACK)
 		go(c, unread(a, st), h.first, TL_KNOWN_INFERRED, a->bound_ns);
 	if (a->read_ns && to - h.last > MUTE_SLACK && !h.quota) {
-		inherit(go(c, TL_PHASE_BEHIND, h.last, weaker(known, a->arrived_ns ? TL_KNOWN_EXACT
+		inherit(c->j, go(c, TL_PHASE_BEHIND, h.last, weaker(known, a->arrived_ns ? TL_KNOWN_EXACT
 			: TL_KNOWN_INFERRED), a->bound_ns), &h);
 		go(c, TL_PHASE_BROKER_SIDE, to, known, a->bound_ns);
+		held_end(&h);
 		return;
 	}
 	if (!a->arrived_ns)
 		c->known = weaker(c->known, TL_KNOWN_INFERRED);
-	inherit(go(c, TL_PHASE_BEHIND, to, known, a->bound_ns), &h);
+	inherit(c->j, go(c, TL_PHASE_BEHIND, to, known, a->bound_ns), &h);
+	held_end(&h);
 }
 
 /*
@@ -117,24 +120,37 @@ static void set_parts(struct cut *c, struct tl_phase *p, const struct tl_parts *
  * both take the log's lock (UnifiedLog.append, maybeIncrementHighWatermark), which
  * another's append and sync of the same log may have held.
  */
-static void until_lock(struct cut *c, const struct link_state *st, const struct tl_attempt *a,
-		       enum tl_phase_name name, int64_t to, bool handed_over, enum tl_known known,
-		       int64_t bound)
+static void until_lock(struct cut *c, const struct chain *wait, enum tl_phase_name name, int64_t to,
+		       enum tl_known known, int64_t bound)
 {
-	const char *culprit = NULL;
-	int64_t shift = st->breq->read_ns - a->read_ns;	/* onto the broker's own clock */
-	int64_t end = to < c->limit ? to : c->limit, from = c->at;
-	int64_t held = plog_held(c->j, c->jb, st->breq->bconn->trail, from + shift, to + shift,
-				 handed_over, &culprit);
-	struct tl_phase *p;
+	int64_t from = c->at;
+	struct tl_phase *p = go(c, name, to < c->limit ? to : c->limit, known, bound);
 
 	/* Cut short by an expiry the question is still who held it until then. */
-	p = go(c, name, end, known, bound);
-	if (!p || 2 * held < to - from)
+	if (!p || !wait || 2 * wait->ns < to - from)
 		return;
-	p->known = weaker(p->known, TL_KNOWN_INFERRED);
-	p->cause = TL_CAUSE_LEADER_FSYNC;
-	p->culprit = culprit;
+	inherit_chain(c->j, p, wait);
+	p->known = weaker(p->known, wait->known);
+}
+
+/* What the write waited for; in a journal for whose commit, and what that wrote. */
+static void stalled_append(struct cut *c, struct tl_phase *p, const struct tl_attempt *a, const struct chain *stall)
+{
+	if (!p || !a->append.ns)
+		return;
+	set_parts(c, p, &a->append);
+	if (stall && 2 * stall->ns >= p->ns)
+		inherit_chain(c->j, p, stall);
+}
+
+/* Never appended, so far: who has the log? */
+static void without_append(struct cut *c, const struct link_state *st, const struct tl_attempt *a)
+{
+	int64_t shift = st->breq->read_ns - a->read_ns;	/* onto the broker's own clock */
+	struct chain *wait = lock_wait(c->j, c->jb, st->breq->bconn->trail, c->at + shift, c->limit + shift, false);
+
+	until_lock(c, wait, TL_PHASE_QUEUE, c->limit, TL_KNOWN_EXACT, 0);
+	chain_put(wait);
 }
 
 /* Written by the broker, and not yet read: by the network, or by a client that did not look? */
@@ -168,14 +184,11 @@ void phases_attempt(struct cut *c, uint32_t i, int64_t limit)
 	else if (a->append_begin_ns || !a->response_read_ns)
 		until_read(c, a, st, a->append_begin_ns ? a->append_begin_ns : c->limit);
 	if (a->append_begin_ns) {
-		if (a->read_ns && c->at < c->limit && a->append_begin_ns > c->at)
-			until_lock(c, st, a, TL_PHASE_QUEUE, a->append_begin_ns, true, known, bound);
-		else
-			go(c, a->read_ns ? TL_PHASE_QUEUE : TL_PHASE_BROKER_SIDE, a->append_begin_ns, known, bound);
+		until_lock(c, st->lock, a->read_ns ? TL_PHASE_QUEUE : TL_PHASE_BROKER_SIDE, a->append_begin_ns,
+			   known, bound);
 		/* What the broker does between the write and its sync is part of appending. */
 		p = go(c, TL_PHASE_APPEND, a->sync_begin_ns ? a->sync_begin_ns : a->append_end_ns, known, bound);
-		if (a->append.ns)
-			set_parts(c, p, &a->append);
+		stalled_append(c, p, a, st->stall);
 		p = go(c, TL_PHASE_FSYNC, a->sync_end_ns, known, bound);
 		set_parts(c, p, &a->sync);
 		p = go(c, TL_PHASE_INDEX, a->index_end_ns, known, bound);
@@ -185,13 +198,10 @@ void phases_attempt(struct cut *c, uint32_t i, int64_t limit)
 			if (c->b->replicas[k].append_ns > c->at)
 				go(c, TL_PHASE_REPLICATION, c->b->replicas[k].append_ns, known, bound);
 	} else if (a->read_ns && !a->answered && st->breq && !st->breq->answered_ns) {
-		until_lock(c, st, a, TL_PHASE_QUEUE, c->limit, false, TL_KNOWN_EXACT, 0);
+		without_append(c, st, a);
 	}
 	if (a->response_written_ns) {
-		if (a->append_begin_ns && a->read_ns && st->breq && a->response_written_ns > c->at)
-			until_lock(c, st, a, TL_PHASE_BROKER_SIDE, a->response_written_ns, true, known, bound);
-		else
-			go(c, TL_PHASE_BROKER_SIDE, a->response_written_ns, known, bound);
+		until_lock(c, st->after, TL_PHASE_BROKER_SIDE, a->response_written_ns, known, bound);
 		until_response(c, st, a->response_read_ns ? a->response_read_ns : c->limit);
 	} else {
 		p = go_exact(c, TL_PHASE_BROKER_SIDE, a->response_read_ns ? a->response_read_ns : c->limit);

@@ -30,13 +30,25 @@ static void held_add(struct held *h, const struct busy *b, int64_t from, int64_t
 	h->total += in;
 	h->fsync += (int64_t)(part * (double)b->fsync);
 	h->append += (int64_t)(part * (double)b->append);
+	h->lock += (int64_t)(part * (double)b->lock);
 	if (b->culprit && b->fsync > h->worst) {
 		h->worst = b->fsync;
 		h->culprit = b->culprit;
 	}
+	if (b->why && b->why->ns > h->worst_why) {
+		h->worst_why = b->why->ns;
+		chain_put(h->why);
+		h->why = chain_get(b->why);
+	}
 }
 
-/* What the broker did on that connection from..to, but for the request `own`. */
+void held_end(struct held *h)
+{
+	chain_put(h->why);
+	h->why = NULL;
+}
+
+/* What the broker did on that connection from..to, but for the request `own`; see held_end(). */
 struct held held_of(struct join *j, const struct bconn *c, int64_t from, int64_t to,
 		    const struct breq *own, int64_t shift)
 {
@@ -65,6 +77,7 @@ struct held held_of(struct join *j, const struct bconn *c, int64_t from, int64_t
 					b.culprit = parts_culprit(j, &r->links[i].batch->b
 						.attempts[r->links[i].attempt].sync);
 			held_add(&h, &b, from, to);
+			chain_put(b.why);
 		}
 	if (h.first) {
 		h.first -= shift;
@@ -73,8 +86,21 @@ struct held held_of(struct join *j, const struct bconn *c, int64_t from, int64_t
 	return h;
 }
 
+/* It waited in its own append's write, or for the log's lock and whoever had it. */
+void inherit_chain(struct join *j, struct tl_phase *p, const struct chain *c)
+{
+	/* A phase that is none of the batch's own is told in words alone. */
+	bool own = p >= j->phases && p < j->phases + TL_MAX_PHASES;
+	struct tl_chain other, *tell = own ? &j->phase_chains[p - j->phases] : &other;
+
+	p->cause = c->locked ? TL_CAUSE_LOG_LOCK : TL_CAUSE_APPEND_STALL;
+	p->behind = c->locked ? chain_behind(c) : TL_CAUSE_UNKNOWN;
+	p->culprit = chain_text(j, c, tell);
+	p->chain = own ? tell : NULL;
+}
+
 /* A batch inherits what held those before it: a cause only when most of it is known. */
-void inherit(struct tl_phase *p, const struct held *h)
+void inherit(struct join *j, struct tl_phase *p, const struct held *h)
 {
 	if (!p)
 		return;
@@ -83,8 +109,10 @@ void inherit(struct tl_phase *p, const struct held *h)
 	} else if (2 * h->fsync >= h->total && h->fsync > 0) {
 		p->cause = TL_CAUSE_LEADER_FSYNC;
 		p->culprit = h->culprit;
-	} else if (2 * h->append >= h->total && h->append > 0) {
-		p->cause = TL_CAUSE_APPEND_STALL;
+	} else if (2 * (h->append + h->lock) >= h->total && h->append + h->lock > 0) {
+		p->cause = h->lock > h->append ? TL_CAUSE_LOG_LOCK : TL_CAUSE_APPEND_STALL;
+		if (h->why)
+			inherit_chain(j, p, h->why);
 	} else if (h->total > 0) {
 		p->cause = TL_CAUSE_BROKER_SIDE;
 	}
@@ -103,10 +131,13 @@ void inherit_from_peer(struct join *j, struct tl_phase *p, const struct peer *pe
 	if (bc) {
 		struct held h = held_of(j, bc, p->begin_ns, p->begin_ns + p->ns, NULL, 0);
 
-		if (2 * h.total >= p->ns || h.quota) {
-			inherit(p, &h);
+		bool told = 2 * h.total >= p->ns || h.quota;
+
+		if (told)
+			inherit(j, p, &h);
+		held_end(&h);
+		if (told)
 			return;
-		}
 	}
 	n = peer->nr_blames < JOIN_BLAMES ? peer->nr_blames : JOIN_BLAMES;
 	for (uint32_t i = 0; i < n; i++) {
@@ -134,9 +165,11 @@ void inherit_from_conn(struct join *j, struct tl_phase *p, const struct conn *co
 	if (!p || !conn || !conn->bconn || to <= from)
 		return;
 	h = held_of(j, conn->bconn, from, to, NULL, 0);
-	inherit(&like, &h);
+	inherit(j, &like, &h);
+	held_end(&h);
 	if (like.cause == TL_CAUSE_UNKNOWN)
 		return;
 	p->cause = like.cause;
+	p->behind = like.behind;
 	p->culprit = like.culprit;
 }

@@ -82,6 +82,7 @@ void parts_commit(struct join *j, struct jtrail *t, const struct event *ev)
 		.begin = event_axis(ev, ev->commit.begin_ns), .end = event_axis(ev, ev->ns),
 		.dev = device_root(j, t->index, ev->commit.dev), .transaction = ev->commit.transaction,
 		.trail = t->index, .waiters = ev->commit.waiters, .tid = ev->tid, .xfs = ev->commit.how == 1,
+		.fs = ev->commit.dev, .by_pid = ev->commit.by_pid, .by_tid = ev->commit.by_tid,
 	};
 }
 
@@ -92,6 +93,7 @@ void parts_pause(struct join *j, struct jtrail *t, const struct event *ev)
 	j->pauses[j->nr_pauses++ % JOIN_PAUSES] = (struct pause){
 		.begin = event_axis(ev, ev->pause.begin_ns), .end = event_axis(ev, ev->ns),
 		.transaction = ev->pause.transaction, .trail = t->index, .tid = ev->tid, .why = ev->pause.why,
+		.fs = ev->pause.dev, .journal_tid = ev->pause.journal_tid,
 	};
 }
 

@@ -7,6 +7,9 @@
 
 enum tl_cause verdict_phase_cause(const struct tl_batch *b, const struct tl_phase *p)
 {
+	/* A sync under the log's lock is to blame as one on the batch's own way. */
+	if (p->cause == TL_CAUSE_LOG_LOCK && p->behind == TL_CAUSE_LEADER_FSYNC)
+		return TL_CAUSE_LEADER_FSYNC;
 	switch (p->name) {
 	case TL_PHASE_BLOCKED:	   return TL_CAUSE_QUEUE_FULL;
 	case TL_PHASE_LINGER:	   return TL_CAUSE_LINGER;
@@ -103,7 +106,7 @@ void verdict_of(struct tl_batch *b, int64_t slow_ns)
 {
 	struct tl_verdict *v = &b->verdict;
 	struct tally t[TL_NR_CAUSES];
-	int64_t total = 0, explained = 0, window = 0;
+	int64_t total = 0, explained = 0, window = 0, locked = 0;
 	enum tl_cause said = cause_of_answer(b);
 	const char *text = v->text;
 
@@ -123,7 +126,15 @@ void verdict_of(struct tl_batch *b, int64_t slow_ns)
 			tally_add(&t[TL_CAUSE_WINDOW], p);
 			window += p->ns;
 		}
+		/* The lock, and what those who held it waited for. */
+		if (p->cause == TL_CAUSE_LOG_LOCK && p->behind != TL_CAUSE_UNKNOWN)
+			tally_add(&t[c == TL_CAUSE_LOG_LOCK ? p->behind : TL_CAUSE_LOG_LOCK], p);
+		if (p->cause == TL_CAUSE_LOG_LOCK && p->behind == TL_CAUSE_APPEND_STALL)
+			locked += p->ns;
 	}
+	/* Never before the sync that held it. */
+	if (t[TL_CAUSE_LOG_LOCK].ns && t[TL_CAUSE_LOG_LOCK].ns == t[TL_CAUSE_LEADER_FSYNC].ns)
+		t[TL_CAUSE_LOG_LOCK].ns--;
 	if ((b->outcome == TL_OUTCOME_ACKED || b->outcome == TL_OUTCOME_BROKER_ONLY) && total < slow_ns) {
 		only(v, TL_CAUSE_HEALTHY, 1);
 	} else if (said != TL_CAUSE_UNKNOWN) {
@@ -146,6 +157,16 @@ void verdict_of(struct tl_batch *b, int64_t slow_ns)
 			t[TL_CAUSE_WINDOW].ns -= 1;	/* never before what filled it */
 		t[TL_CAUSE_UNKNOWN].ns = 0;
 		rank(v, t, total);
+		/* Another's stall was behind the lock, the batch's own append was not it. */
+		for (uint32_t i = 0; i + 1 < v->nr; i++)
+			if (v->causes[i].cause == TL_CAUSE_APPEND_STALL && 2 * locked > v->causes[i].ns &&
+			    v->causes[i + 1].cause == TL_CAUSE_LOG_LOCK) {
+				struct tl_cause_share stall = v->causes[i];
+
+				v->causes[i] = v->causes[i + 1];
+				v->causes[i + 1] = stall;
+				break;
+			}
 		for (uint32_t i = 0; i + 1 < v->nr; i++)
 			if (window && v->causes[i].cause == TL_CAUSE_WINDOW) {
 				struct tl_cause_share w = v->causes[i];

@@ -102,6 +102,31 @@ struct tl_parts {
 	bool	 stacked;		/* loop, dm, md: the device is no disk itself */
 };
 
+/* An append that held its partition's log: of all that did the longest. */
+struct tl_hold {
+	int64_t	 base_offset;		/* -1 unknown */
+	uint32_t crc, tid, nr;		/* nr: how many held it, one after the other */
+	const char *comm;		/* of the thread, NULL unknown */
+	int64_t	 ns;			/* of the wait in this one; held_ns: in all of them */
+	int64_t	 held_ns, append_ns, sync_ns;	/* of that in their writes, in their syncs */
+};
+
+/* A journal's commit that held an append's write. */
+struct tl_commit {
+	uint64_t transaction;		/* 0 unknown */
+	int64_t	 ns, begin_ns, end_ns;	/* ns: of the write; begin, end: its own, 0 unknown */
+	const char *device, *by;	/* by: the command that forced it, NULL unknown */
+	uint32_t by_pid;		/* 0: no sync asked for it, or it is not known */
+	uint32_t requests;		/* of the journal, on their way meanwhile */
+	int64_t	 slowest_ns;
+};
+
+struct tl_chain {
+	bool	 has_hold, has_commit;
+	struct tl_hold hold;
+	struct tl_commit commit;
+};
+
 /* One writing of the batch to a socket, and what the broker did with it. */
 struct tl_attempt {
 	uint32_t n;			/* from 1 */
@@ -132,7 +157,9 @@ struct tl_phase {
 	const struct tl_parts *parts;	/* append, fsync, index-sync: add up to ns; else NULL */
 	enum tl_cause cause;		/* inherited (behind-request, window, retry), or TCP's word; else UNKNOWN */
 	bool	 unsaid;		/* broker-side: behind the socket, and nothing tells network from broker */
+	enum tl_cause behind;		/* log-lock: what those who held the log waited for; else UNKNOWN */
 	const char *culprit;		/* with cause */
+	const struct tl_chain *chain;	/* whom and what it waited for, one by one; NULL not known */
 };
 
 struct tl_cause_share {
