@@ -91,6 +91,10 @@ static void say_trail(const struct trail *t)
 	if (t->unknown_events)
 		say("trail %s: %llu events of kinds that this version does not know were skipped; "
 		    "upgrade to see them", t->path, (unsigned long long)t->unknown_events);
+	if (t->header.flags & AT_F_STANDBY && !t->header.on_ns && t->live)
+		say("trail %s: its app stands by and records nothing until `acktrail ctl %s on`", t->path, t->path);
+	else if (t->header.flags & AT_F_STANDBY && !t->header.on_ns)
+		say("trail %s: its app stood by to its end, so nothing was recorded", t->path);
 	if (t->recycled_chunks && t->live)
 		say("trail %s: its process runs on and has overwritten %llu chunks while they were read",
 		    t->path, (unsigned long long)t->recycled_chunks);

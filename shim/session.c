@@ -5,7 +5,7 @@
  */
 #include "shim.h"
 
-#define SETTLE_US 20000u	/* by then every thread sees that recording is on */
+#define SETTLE_US 5000u		/* by then every thread sees that recording is on */
 #define TRIES 64		/* one does in nine of ten cases */
 
 /* ---- on and off ------------------------------------------------------------ */
@@ -22,20 +22,25 @@ static void note(const char *text, uint32_t on)
 
 static void turn_on(struct live *l, struct at_writer *w)
 {
-	uint64_t now = at_now();
+	uint64_t now = at_now(), cut;
 
 	w->dormant = false;
 	w->header->flags |= AT_F_PARTIAL;
 	w->header->on_ns = now;
-	instance_leave_open();
 	l->session++;
-	l->turn = live_turn();
 	/*
-	 * In the future: whoever produces a message behind it does so in a thread that knows,
-	 * and by then no thread is left that took the message before and counts it after.
+	 * The account begins a little later, with messages that only threads produce which
+	 * know it: what is asked when a message is accepted and when it ends must have one
+	 * answer.  Where we were held up ourselves it is too late, and a later time is taken.
 	 */
-	l->cut_us = now / 1000 + SETTLE_US;
-	__atomic_store_n(&l->writer, w, __ATOMIC_RELEASE);
+	do {
+		__atomic_store_n(&l->cut_us, UINT64_MAX / 2, __ATOMIC_SEQ_CST);
+		l->turn = live_turn();
+		__atomic_store_n(&l->writer, w, __ATOMIC_SEQ_CST);
+		instance_leave_open();
+		cut = at_now() / 1000 + SETTLE_US;
+		__atomic_store_n(&l->cut_us, cut, __ATOMIC_SEQ_CST);
+	} while (at_now() / 1000 >= cut);
 	note("recording was turned on", 1);
 	instance_restate(now);
 }

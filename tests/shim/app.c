@@ -190,7 +190,7 @@ void client_close(struct client *c)
 /* ---- the scenarios ------------------------------------------------------- */
 
 static const struct scenario *const all[] = {
-	call_scenarios, told_scenarios, life_scenarios, harm_scenarios,
+	call_scenarios, told_scenarios, life_scenarios, harm_scenarios, steer_scenarios,
 };
 
 int main(int argc, char **argv)

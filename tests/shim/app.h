@@ -61,6 +61,6 @@ void client_report(const struct client *c, bool destroyed);
 extern const char *self_path;
 
 struct scenario { const char *name; int (*run)(char **args); };
-extern const struct scenario call_scenarios[], told_scenarios[], life_scenarios[], harm_scenarios[];
+extern const struct scenario call_scenarios[], told_scenarios[], life_scenarios[], harm_scenarios[], steer_scenarios[];
 
 #endif
