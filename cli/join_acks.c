@@ -421,6 +421,13 @@ static void fold_rest(struct join *j, struct fold *f)
 		broker_claim(j, jb, f->slack);
 }
 
+/* Offsets that no batch has: of one that was lost, then. */
+static bool maybe_lost(const struct fold *f)
+{
+	return !f->e->err && f->e->first_offset >= 0 &&
+	       (may_lack(f->trail, AT_EV_BATCH) || may_lack(f->trail, AT_EV_REPLY));
+}
+
 void acks_event(struct join *j, struct jtrail *t, const struct event *ev)
 {
 	const struct ev_acks *e = &ev->acks;
@@ -468,7 +475,7 @@ void acks_event(struct join *j, struct jtrail *t, const struct event *ev)
 		fold_by_reply(j, &f);
 	if (f.left)
 		fold_by_request(j, &f);
-	if (f.left && !implicit)
+	if (f.left && !implicit && !maybe_lost(&f))
 		fold_by_order(j, &f);
 	if (f.left)
 		fold_rest(j, &f);

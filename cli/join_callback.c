@@ -75,6 +75,11 @@ void callback_event(struct join *j, struct jtrail *t, const struct event *ev)
 	struct jbatch *jb;
 	uint32_t there = 0;
 
+	/* Told apart by their order alone: with some lost they would be others'. */
+	if (may_lack(t, AT_EV_CALLBACK) || may_lack(t, AT_EV_ACKS)) {
+		free(d);
+		return;
+	}
 	d->begin = event_axis(ev, ev->ns);
 	d->end = event_axis(ev, e->last_ns ? e->last_ns : ev->ns);
 	d->inst = e->inst;

@@ -70,7 +70,11 @@ static void resolve_left(struct join *j, struct jbatch *jb, enum tl_outcome outc
 {
 	const struct tl_attempt *a = &jb->b.attempts[jb->b.counted];
 
-	if (jb->replied_ok)
+	/* What was lost might have told. */
+	if (jb->trail->t->lost && !wire_alone(jb) && !jb->taken &&
+	    (may_lack(jb->trail, AT_EV_ACKS) || !jb->replied_ok))
+		fate_resolve(j, jb, TL_OUTCOME_OPEN, ns);
+	else if (jb->replied_ok)
 		fate_resolve(j, jb, TL_OUTCOME_ACKED, a->response_read_ns);
 	else if (jb->taken)
 		fate_resolve(j, jb, jb->b.outcome, jb->b.resolved_ns);

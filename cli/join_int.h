@@ -435,6 +435,12 @@ struct jtrail *join_trail(struct join *j, struct trail *t);
 struct topic *join_topic(struct join *j, struct jtrail *t, uint32_t id);
 void topic_event(struct join *j, struct jtrail *jt, const struct event *ev);
 
+/* Events of that type were lost, so what they would have told is not to be concluded. */
+static inline bool may_lack(const struct jtrail *t, enum at_type type)
+{
+	return t->t->account.lost[type] || t->t->account.probe_lost || t->t->incomplete;
+}
+
 /* join_batch.c */
 struct jbatch *jbatch_new(struct join *j, struct jtrail *t, struct topic *topic, int32_t partition);
 void jbatch_identify(struct join *j, struct jbatch *jb, const struct ident *id);

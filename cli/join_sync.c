@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include "join_int.h"
 
+/* A thread syncs right after the append that it syncs. */
+#define AT_ONCE		JOIN_MS
+
 static bool makes_durable(const struct event *ev, const struct file *f)
 {
 	uint32_t call = ev->sync.call;
@@ -14,13 +17,17 @@ static bool makes_durable(const struct event *ev, const struct file *f)
 }
 
 /* Is this sync on the way of what its thread appended last? */
-static bool on_the_way(const struct bthread *th, const struct file *f, int64_t begin, bool osync)
+static bool on_the_way(const struct jtrail *t, const struct bthread *th, const struct file *f, int64_t begin,
+		       bool osync)
 {
 	bool mine = false;
 
 	/* A write that ends only on the disk is the append itself. */
 	if (!th || !th->nr_links || !f || begin < (osync ? th->begin_ns : th->end_ns) || f->topic != th->topic ||
 	    f->partition != th->partition)
+		return false;
+	/* Another append's, maybe, that was lost. */
+	if ((may_lack(t, AT_EV_APPEND) || may_lack(t, AT_EV_ANSWER)) && begin > th->end_ns + AT_ONCE)
 		return false;
 	for (uint32_t i = 0; i < th->nr_links; i++) {
 		const struct jbatch *jb = th->links[i].batch;
@@ -52,7 +59,7 @@ void sync_event(struct join *j, struct jtrail *t, const struct event *ev)
 
 	parts_of_sync(j, t, ev, &parts);
 	HASH_FIND(hh, j->threads, &key, sizeof(key), th);
-	path = on_the_way(th, f, begin, osync);
+	path = on_the_way(t, th, f, begin, osync);
 	if (path)
 		plog_sync(j, t, th, ev->tid, begin, end, &parts);
 	for (uint32_t i = 0; path && i < th->nr_links; i++) {

@@ -30,9 +30,9 @@ enum tl_cause verdict_phase_cause(const struct tl_batch *b, const struct tl_phas
 		if (p->unsaid)
 			return TL_CAUSE_UNKNOWN;
 		return p->cause ? p->cause : TL_CAUSE_BROKER_SIDE;
-	case TL_PHASE_APPEND:	   return TL_CAUSE_APPEND_STALL;
+	case TL_PHASE_APPEND:	   return p->cause ? p->cause : TL_CAUSE_APPEND_STALL;
 	case TL_PHASE_FSYNC:
-	case TL_PHASE_INDEX:	   return TL_CAUSE_LEADER_FSYNC;
+	case TL_PHASE_INDEX:	   return p->cause ? p->cause : TL_CAUSE_LEADER_FSYNC;
 	case TL_PHASE_REPLICATION: return TL_CAUSE_FOLLOWER;
 	case TL_PHASE_CALLBACK:	   return TL_CAUSE_APP_NOT_POLLING;
 	default:		   return TL_CAUSE_UNKNOWN;
@@ -102,6 +102,14 @@ static bool app_ended(const struct tl_batch *b)
 	       b->outcome == TL_OUTCOME_PURGED;
 }
 
+static bool request_seen(const struct tl_batch *b)
+{
+	for (uint32_t i = 0; i < b->nr_attempts; i++)
+		if (b->attempts[i].read_ns || b->attempts[i].arrived_ns)
+			return true;
+	return false;
+}
+
 void verdict_of(struct tl_batch *b, int64_t slow_ns)
 {
 	struct tl_verdict *v = &b->verdict;
@@ -135,7 +143,10 @@ void verdict_of(struct tl_batch *b, int64_t slow_ns)
 	/* Never before the sync that held it. */
 	if (t[TL_CAUSE_LOG_LOCK].ns && t[TL_CAUSE_LOG_LOCK].ns == t[TL_CAUSE_LEADER_FSYNC].ns)
 		t[TL_CAUSE_LOG_LOCK].ns--;
-	if ((b->outcome == TL_OUTCOME_ACKED || b->outcome == TL_OUTCOME_BROKER_ONLY) && total < slow_ns) {
+	if (b->outcome == TL_OUTCOME_BROKER_ONLY && total < slow_ns && !request_seen(b)) {
+		only(v, TL_CAUSE_UNKNOWN, 1);	/* quick from the append on; before that, who knows */
+		v->causes[0].known = TL_KNOWN_UNKNOWN;
+	} else if ((b->outcome == TL_OUTCOME_ACKED || b->outcome == TL_OUTCOME_BROKER_ONLY) && total < slow_ns) {
 		only(v, TL_CAUSE_HEALTHY, 1);
 	} else if (said != TL_CAUSE_UNKNOWN) {
 		only(v, said, 1);
