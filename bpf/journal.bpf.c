@@ -3,7 +3,7 @@
  * journal: the commits of jbd2, which any number of syncs may wait for.  The
  * thread is the journal's own; who waited is known by ext4_sync_file_*.
  */
-#include "maps.bpf.h"
+#include "op.bpf.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -122,8 +122,7 @@ static __always_inline __u32 committing(struct journal_s___at *journal)
 	return t ? BPF_CORE_READ(t, t_tid) : 0;
 }
 
-SEC("tp_btf/ext4_journal_start_inode")
-int BPF_PROG(journal_handle_wish, struct inode *inode)
+static __always_inline int handle_wish(struct super_block *sb, __u64 ino)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	__u64 id = bpf_get_current_pid_tgid();
@@ -131,17 +130,32 @@ int BPF_PROG(journal_handle_wish, struct inode *inode)
 	struct ext4_sb_info___at *sbi;
 	struct wish w = {};
 
-	if (!is_target() || BPF_CORE_READ(task, journal_info))
+	if (BPF_CORE_READ(task, journal_info))
 		return 0;
 	w.begin_ns = bpf_ktime_get_ns();
-	w.ino = BPF_CORE_READ(inode, i_ino);
-	w.dev = BPF_CORE_READ(inode, i_sb, s_dev);
-	sbi = (void *)BPF_CORE_READ(inode, i_sb, s_fs_info);
+	w.ino = ino;
+	w.dev = BPF_CORE_READ(sb, s_dev);
+	sbi = (void *)BPF_CORE_READ(sb, s_fs_info);
 	journal = BPF_CORE_READ(sbi, s_journal);
 	w.journal = (__u64)journal;
 	w.transaction = committing(journal);
 	bpf_map_update_elem(&wishes, &id, &w, BPF_ANY);
 	return 0;
+}
+
+SEC("tp_btf/ext4_journal_start_inode")
+int BPF_PROG(journal_handle_wish, struct inode *inode)
+{
+	return is_target() ? handle_wish(BPF_CORE_READ(inode, i_sb), BPF_CORE_READ(inode, i_ino)) : 0;
+}
+
+/* So on 6.1: the file is that of the write or sync that the thread is in. */
+SEC("tp_btf/ext4_journal_start")
+int BPF_PROG(journal_handle_wish_sb, struct super_block *sb)
+{
+	struct op *op = is_target() ? op_now() : NULL;
+
+	return op ? handle_wish(sb, op->file.ino) : 0;
 }
 
 /*
