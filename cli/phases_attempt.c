@@ -113,6 +113,9 @@ static void set_parts(struct cut *c, struct tl_phase *p, const struct tl_parts *
 	parts->ns = p->ns;
 	p->parts = parts;
 	p->culprit = parts_culprit(c->j, of);
+	/* It was awake: nothing that a disk could do about it. */
+	if (2 * parts->part[TL_PART_CPU] > p->ns)
+		p->cause = TL_CAUSE_BROKER_BUSY;
 }
 
 /*

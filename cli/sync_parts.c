@@ -355,9 +355,11 @@ const char *parts_culprit(struct join *j, const struct tl_parts *p)
 			best = i;
 	if (!p->device && best == TL_PART_UNEXPLAINED)
 		return NULL;
+	if (best == TL_PART_LOCK || best == TL_PART_CPU)	/* no fault of the device */
+		return tl_part_names[best];
 	n = snprintf(text, sizeof(text), "%s", p->device ? p->device : "disk");
-	if (p->stacked && p->device)
-		n += snprintf(text + n, sizeof(text) - (size_t)n, p->below ? " on %.40s" : " (stacked)", p->below);
+	if (p->below)
+		n += snprintf(text + n, sizeof(text) - (size_t)n, " on %.40s", p->below);
 	if (best != TL_PART_UNEXPLAINED)
 		n += snprintf(text + n, sizeof(text) - (size_t)n, ": %s", tl_part_names[best]);
 	if (p->waiters > 1)

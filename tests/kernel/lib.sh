@@ -24,10 +24,13 @@ python3 -c '' 2>/dev/null || skip "python3 is not installed"
 work=$(mktemp -d "${TMPDIR:-/tmp}/acktrail-kernel.XXXXXX")
 probe_pid='' app_pid='' disk=''
 
+undo() { :; }			# what else a test has to put back
+
 clean_up() {
 	local status=$?
 	set +e
 	trap '' INT TERM
+	undo
 	[ -z "$probe_pid" ] || { kill -INT "$probe_pid"; wait "$probe_pid"; } 2>/dev/null
 	[ -z "$disk" ] || "$graydisk" delay flush=0 write=0 read=0 --dir "$disk" >/dev/null
 	end_app

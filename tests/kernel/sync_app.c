@@ -10,6 +10,8 @@
  *	roll PARTITION N	N new segments, each written, synced and closed
  *	lock THREADS SYNCS	all to one partition, each write and fsync under one lock
  *	append MS		writes alone, for so long
+ *	flood MS		the same as fast as it goes
+ *	cold N			N writes to a page that is on the disk alone
  *	timer N			sleep by a timed wait on a condition, then write; N times
  *	hold PARTITION		keep its first segment open
  *	quit
@@ -132,17 +134,20 @@ static void append_one(int fd, uint32_t offset, const char *path)
 {
 	uint8_t data[BATCH];
 	uint64_t begin, end;
+	long lost;
 
 	batch(data, offset);
+	lost = cpu_lost();
 	begin = now();
 	if (write(fd, data, sizeof(data)) != sizeof(data))
 		die(path);
 	end = now();
+	lost = cpu_lost() - lost;
 	if (end - begin < 10000000)
 		return;
 	pthread_mutex_lock(&lock);
-	fprintf(report, "%ld write %llu %llu 0 %s\n", (long)syscall(SYS_gettid),
-		(unsigned long long)begin, (unsigned long long)end, path);
+	fprintf(report, "%ld write %llu %llu %ld %s\n", (long)syscall(SYS_gettid),
+		(unsigned long long)begin, (unsigned long long)end, lost, path);
 	pthread_mutex_unlock(&lock);
 }
 
@@ -252,7 +257,7 @@ static void *locked(void *arg)
 	return NULL;
 }
 
-static void append_for(int ms)
+static void append_for(int ms, unsigned pause_us)
 {
 	uint64_t until = now() + (uint64_t)ms * 1000000u;
 	char path[4096];
@@ -260,7 +265,22 @@ static void append_for(int ms)
 
 	for (uint32_t i = 0; now() < until; i++) {
 		append_one(fd, i, path);
-		usleep(2000);
+		if (pause_us)
+			usleep(pause_us);
+	}
+	close(fd);
+}
+
+/* A batch is no page long: the next one has to read what is there of its page. */
+static void cold(int n)
+{
+	char path[4096];
+	int fd = segment_open(0, path, sizeof(path));
+
+	for (uint32_t i = 0; i < (uint32_t)n; i++) {
+		if (fdatasync(fd) || posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED))
+			die(path);
+		append_one(fd, 0x800000 + i, path);
 	}
 	close(fd);
 }
@@ -335,7 +355,11 @@ int main(int argc, char **argv)
 		else if (sscanf(line, "lock %d %d", &a, &b) == 2)
 			run_all(a, b, FSYNC, locked);
 		else if (sscanf(line, "append %d", &a) == 1)
-			append_for(a);
+			append_for(a, 2000);
+		else if (sscanf(line, "flood %d", &a) == 1)
+			append_for(a, 0);
+		else if (sscanf(line, "cold %d", &a) == 1)
+			cold(a);
 		else if (sscanf(line, "timer %d", &a) == 1)
 			timer(a);
 		else if (sscanf(line, "roll %d %d", &a, &b) == 2)
