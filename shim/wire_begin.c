@@ -9,10 +9,11 @@
 #define SIZE_MAX_BEGIN 0x14000000u
 #define VERSION_MAX 20			/* the youngest API versions stand at 18 */
 
+/* A client's name in anything but ASCII is rare; its stream is not found again. */
 static bool is_text(const uint8_t *b, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
-		if (b[i] < 0x20 || b[i] == 0x7f)
+		if (b[i] < 0x20 || b[i] > 0x7e)
 			return false;
 	return true;
 }
