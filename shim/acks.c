@@ -11,7 +11,9 @@
 #include "shim.h"
 
 #define SLOW_NS 1000000000u	/* what took longer goes to the ring that lasts */
-#define SCAN_NS 5000000u	/* within one scan for expired messages there is no such pause */
+#define SCAN_NS 5000000u	/* there is no such pause within one scan for expired messages
+				   (rd_kafka_broker_toppar_msgq_scan, once a second) */
+#define ORDER_NS 5000u
 
 static enum at_count category(rd_kafka_resp_err_t err)
 {
@@ -40,22 +42,51 @@ static uint64_t created_ns(const struct lib *lib, const rd_kafka_message_t *m, u
 	return latency_us >= 0 ? now - (uint64_t)latency_us * 1000 : 0;
 }
 
-static bool continues(const struct thread *t, const struct ev_acks *ev, const struct instance *in,
-		      const rd_kafka_message_t *m, uint32_t persisted)
+/*
+ * The timestamp that its record has.  Of a failed message librdkafka will not tell it, and
+ * asks nothing but that message's err (rd_kafka_message_timestamp); nobody else has the
+ * message while it is being acknowledged.
+ */
+static int64_t timestamp_ms(const struct lib *lib, rd_kafka_message_t *m, rd_kafka_timestamp_type_t *type)
 {
-	/* A later scan (rd_kafka_broker_toppar_msgq_scan, once a second) is another fate. */
-	if (m->err && fold_open(t, &t->acks) && at_now() - ev->last_ns > SCAN_NS)
-		return false;
+	rd_kafka_resp_err_t err = m->err;
+	int64_t ms;
+
+	m->err = RD_KAFKA_RESP_ERR_NO_ERROR;
+	ms = lib->rd_kafka_message_timestamp(m, type);
+	m->err = err;
+	return ms;
+}
+
+/*
+ * Failed messages of one fate follow each other within one scan of a queue, in the order
+ * in which they were produced, give or take the clock: where that order begins anew
+ * another batch does.
+ */
+static bool same_fate(const struct lib *lib, const rd_kafka_message_t *m, const struct ev_acks *ev,
+		      bool known)
+{
+	uint64_t now = at_now();
+
+	return now - ev->last_ns <= SCAN_NS &&
+	       (!known || created_ns(lib, m, now) + ORDER_NS >= ev->created_last_ns);
+}
+
+static bool continues(const struct thread *t, const struct ev_acks *ev, const struct instance *in,
+		      const rd_kafka_message_t *m, uint32_t persisted, bool known)
+{
 	if (t->acks_break || !fold_open(t, &t->acks) || t->acks_rkt != m->rkt ||
 	    ev->inst != in->id || ev->partition != m->partition || ev->err != (int32_t)m->err ||
 	    ev->persisted != persisted)
 		return false;
+	if (m->err)
+		return same_fate(in->lib, m, ev, known);
 	/* Offsets mean something on success alone; implicit acks all say -1001. */
-	return m->err || m->offset == ev->last_offset + 1 ||
+	return m->offset == ev->last_offset + 1 ||
 	       (m->offset < 0 && m->offset == ev->last_offset);
 }
 
-static void begin_batch(struct thread *t, struct instance *in, const rd_kafka_message_t *m,
+static void begin_batch(struct thread *t, struct instance *in, rd_kafka_message_t *m,
 			uint32_t persisted, bool known)
 {
 	const struct lib *lib = in->lib;
@@ -83,7 +114,7 @@ static void begin_batch(struct thread *t, struct instance *in, const rd_kafka_me
 	ev->broker = known && lib->rd_kafka_message_broker_id ? lib->rd_kafka_message_broker_id(m) : -1;
 	ev->count = 1;
 	if (known)
-		ev->first_ts_ms = ev->last_ts_ms = lib->rd_kafka_message_timestamp(m, &type);
+		ev->first_ts_ms = ev->last_ts_ms = timestamp_ms(lib, m, &type);
 	if (type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME)
 		ev->flags |= AT_ACKS_LOG_APPEND;
 	if (!m->err && m->offset == RD_KAFKA_OFFSET_INVALID)
@@ -97,7 +128,7 @@ static void begin_batch(struct thread *t, struct instance *in, const rd_kafka_me
 }
 
 static void add_message(struct thread *t, struct ev_acks *ev, const struct lib *lib,
-			const rd_kafka_message_t *m, bool known)
+			rd_kafka_message_t *m, bool known)
 {
 	uint32_t count = ev->count + 1;
 	uint64_t created;
@@ -111,15 +142,17 @@ static void add_message(struct thread *t, struct ev_acks *ev, const struct lib *
 	 */
 	if (known && (!t->acks_expect || count == t->acks_expect)) {
 		rd_kafka_timestamp_type_t type;
+		int64_t ts = timestamp_ms(lib, m, &type);
 
-		ev->last_ts_ms = lib->rd_kafka_message_timestamp(m, &type);
 		ev->last_ns = at_now();
 		created = created_ns(lib, m, ev->last_ns);
-		/* What failed in the queue need not be in order: retried messages are older. */
-		if (m->err && created < ev->created_first_ns)
-			ev->created_first_ns = created;
-		else if (!m->err || created > ev->created_last_ns)
+		if (!m->err || created > ev->created_last_ns)
 			ev->created_last_ns = created;
+		/* An app's own timestamps have an order of their own: of failed messages the extremes. */
+		if (!m->err || ts > ev->last_ts_ms)
+			ev->last_ts_ms = ts;
+		if (m->err && ts < ev->first_ts_ms)
+			ev->first_ts_ms = ts;
 		ev->flags &= ~AT_ACKS_LAST_UNSEEN;
 	}
 	__atomic_store_n(&ev->count, count, __ATOMIC_RELEASE);
@@ -144,7 +177,7 @@ rd_kafka_resp_err_t acks_on_acknowledgement(rd_kafka_t *rk, rd_kafka_message_t *
 		t->acked++;
 		if (m->err && known && in->lib->rd_kafka_message_status)
 			persisted = in->lib->rd_kafka_message_status(m);
-		if (continues(t, t->acks.ev, in, m, persisted))
+		if (continues(t, t->acks.ev, in, m, persisted, known))
 			add_message(t, t->acks.ev, in->lib, m, known);
 		else
 			begin_batch(t, in, m, persisted, known);
