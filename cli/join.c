@@ -137,6 +137,7 @@ static void tell_absorbed(struct join *j, struct jbatch *jb)
 		DL_DELETE2(jb->absorbed, a, absorb_prev, absorb_next);
 		a->in_absorbed = false;
 		a->b.moved = true;
+		a->b.moved_into = jb->b.id;
 		a->b.outcome = jb->b.outcome;
 		a->b.err = jb->b.err;
 		a->b.resolved_ns = jb->b.resolved_ns;

@@ -101,7 +101,7 @@ static void find_stall(struct join *j, const struct fold *f, struct jbatch *jb)
  * Some of a batch's messages ended in one way, the rest ends in another: that is a row of
  * its own, sent as the whole was.
  */
-static struct jbatch *split_rest(struct join *j, struct jbatch *jb)
+struct jbatch *acks_rest(struct join *j, struct jbatch *jb)
 {
 	struct jbatch *rest = jbatch_new(j, jb->trail, jb->topic, jb->b.partition);
 
@@ -141,7 +141,7 @@ static void fold_take(struct join *j, struct fold *f, struct jbatch *jb, enum tl
 	uint32_t n;
 
 	if (jb->taken && jb->b.err != f->e->err)
-		jb = split_rest(j, jb);
+		jb = acks_rest(j, jb);
 	b = &jb->b;
 	first = jb->taken ? b->created_first_ns : 0;
 	n = b->count - jb->taken < f->left ? b->count - jb->taken : f->left;
@@ -223,6 +223,8 @@ static bool stamped_by_app(const struct fold *f, const struct jbatch *jb)
 	int64_t raw = jb->b.attempts[0].write_begin_ns - f->ev->trail->to_axis_ns;
 	int64_t wall = wall_ms(f->ev, (uint64_t)raw);
 
+	if (!f->slack)		/* those of the fold are an app's own, too */
+		return false;
 	return jb->b.first_ts_ms > wall + 1000 || jb->b.first_ts_ms + 600000 < wall;
 }
 
@@ -242,15 +244,22 @@ static bool unanswered(int32_t err)
 	return err == ERR_TRANSPORT || err == ERR_PURGE_INFLIGHT;
 }
 
-/* Kafka's errors that nobody tries again: the batch ends with them, at once. */
+/* Kafka's errors that nobody tries again (CORRUPT_MESSAGE: newer ones do): the batch ends with them, at once. */
 static bool lasting(int16_t code)
 {
-	static const int16_t codes[] = { 2, 10, 18, 21, 29, 31, 44, 76, 87 };
+	static const int16_t codes[] = { 10, 18, 21, 29, 31, 44, 76, 87 };
 
 	for (unsigned i = 0; i < sizeof(codes) / sizeof(*codes); i++)
 		if (code == codes[i])
 			return true;
 	return false;
+}
+
+/* Just these messages, as far as number and timestamps go. */
+static bool is_whole(const struct fold *f, const struct jbatch *jb)
+{
+	return !f->slack && jb->b.count == f->e->count && jb->b.first_ts_ms == f->first_ts &&
+	       jb->b.max_ts_ms == f->last_ts;
 }
 
 static bool may_hold(const struct fold *f, const struct jbatch *jb)
@@ -269,8 +278,11 @@ static bool may_hold(const struct fold *f, const struct jbatch *jb)
 		return false;
 	if (f->e->err == ERR_PURGE_QUEUE && !last->answered && !last->ended_ns)
 		return false;
-	/* Never sent, says the library: not one that was, and was not refused. */
-	return !(f->e->err && !f->e->persisted && !last->answered);
+	/*
+	 * Never sent, says the library: not one that was, and was not refused.  But newer ones
+	 * say it also of requests to a broker that they gave up (rd_kafka_broker_decommission).
+	 */
+	return !(f->e->err && !f->e->persisted && !last->answered) || (last->ended_ns && is_whole(f, jb));
 }
 
 /*
@@ -383,7 +395,7 @@ static void fold_by_order(struct join *j, struct fold *f)
 			jb->b.created_inferred = true;
 			fold_take(j, f, jb, TL_JOIN_TIMESTAMPS);
 		}
-	for (int later = 1; later >= 0; later--)
+	for (int later = 1; later >= 0 && f->slack; later--)
 		DL_FOREACH_SAFE2(f->part->open, jb, tmp, part_next)
 			if (f->left && (f->e->err || jb->b.count - jb->taken <= f->left) && may_hold(f, jb) &&
 			    (!later || jb->b.max_ts_ms + f->slack >= f->first_ts)) {
@@ -447,7 +459,7 @@ void acks_event(struct join *j, struct jtrail *t, const struct event *ev)
 		return;
 	if (f.created_first > f.ns)
 		f.created_first = f.ns;
-	/* Failed messages, and those stamped by the broker, do not tell their timestamps. */
+	/* Messages stamped by the broker do not tell what their record has. */
 	if (e->first_ts_ms >= 0 && !(e->flags & AT_ACKS_LOG_APPEND)) {
 		f.first_ts = e->first_ts_ms;
 		f.last_ts = e->last_ts_ms > e->first_ts_ms ? e->last_ts_ms : e->first_ts_ms;

@@ -294,6 +294,15 @@ static bool overlaps(const struct jbatch *a, const struct jbatch *b)
 	return a->b.first_ts_ms <= b->b.max_ts_ms && b->b.first_ts_ms <= a->b.max_ts_ms;
 }
 
+/*
+ * A queue is sent from its head: what holds messages of `a` holds the first ones, unless
+ * another batch has them already.  Ending with the ms that it begins with, `a` is before it.
+ */
+static bool takes_head(const struct jbatch *jb, const struct jbatch *a)
+{
+	return a->taken || (jb->b.first_ts_ms <= a->b.first_ts_ms && a->b.first_ts_ms <= jb->b.max_ts_ms);
+}
+
 static bool given_up(const struct jbatch *jb)
 {
 	const struct tl_attempt *last = &jb->b.attempts[jb->b.nr_attempts - 1];
@@ -349,7 +358,7 @@ void batch_absorb(struct join *j, struct jbatch *jb)
 				jb->split_from = true;
 				past_take(jb, old);
 			}
-		if (!overlaps(a, jb) || !given_up(a) || a->replied_ok)
+		if (!overlaps(a, jb) || !takes_head(jb, a) || !given_up(a) || a->replied_ok)
 			continue;
 		past_take(jb, a);
 		DL_DELETE2(jb->part->open, a, part_prev, part_next);
@@ -472,7 +481,7 @@ static void instance_end(struct join *j, struct jtrail *t, const struct event *e
 		return;
 	if (in)
 		in->end_ns = event_axis(ev, ev->ns);
-	fate_instance_end(j, t, ev->instance_end.inst, event_axis(ev, ev->ns));
+	fate_instance_end(j, t, &ev->instance_end, event_axis(ev, ev->ns));
 }
 
 static void produce_event(struct join *j, struct jtrail *t, const struct event *ev)

@@ -84,17 +84,41 @@ static void resolve_left(struct join *j, struct jbatch *jb, enum tl_outcome outc
 		fate_resolve(j, jb, outcome, ns);
 }
 
-void fate_instance_end(struct join *j, struct jtrail *t, uint32_t inst, int64_t ns)
+/*
+ * What is still open when the instance is gone was dropped with it, as far as its account
+ * has such messages; the others ended in rows that could not be told to be theirs.
+ */
+static void drop_left(struct join *j, struct jbatch *jb, uint64_t *open, int64_t ns)
+{
+	uint32_t left = jb->b.count - jb->taken;
+
+	if (jb->replied_ok || (jb->taken && *open < left)) {
+		resolve_left(j, jb, TL_OUTCOME_ACKED, ns);
+		return;
+	}
+	if (jb->taken)
+		jb = acks_rest(j, jb);
+	if (*open < left) {
+		jb->b.moved = true;
+		fate_resolve(j, jb, TL_OUTCOME_OPEN, ns);
+		return;
+	}
+	*open -= left;
+	fate_resolve(j, jb, TL_OUTCOME_DROPPED, ns);
+}
+
+void fate_instance_end(struct join *j, struct jtrail *t, const struct ev_instance_end *e, int64_t ns)
 {
 	struct part *p, *tp;
 	struct jbatch *jb, *tmp;
+	uint64_t open = e->open;
 
 	HASH_ITER(hh, j->parts, p, tp) {
 		if (p->key.trail != t->index)
 			continue;
 		DL_FOREACH_SAFE2(p->open, jb, tmp, part_next)
-			if (jb->inst_id == inst && inst)
-				resolve_left(j, jb, TL_OUTCOME_DROPPED, ns);
+			if (jb->inst_id == e->inst && e->inst)
+				drop_left(j, jb, &open, ns);
 	}
 }
 

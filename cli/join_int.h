@@ -510,6 +510,7 @@ bool conn_read_on(const struct conn *c, int64_t from, int64_t to);	/* the client
 
 /* join_acks.c */
 void acks_event(struct join *j, struct jtrail *t, const struct event *ev);
+struct jbatch *acks_rest(struct join *j, struct jbatch *jb);	/* a row for what did not end yet; the other is told */
 
 /* join_callback.c */
 void callback_event(struct join *j, struct jtrail *t, const struct event *ev);
@@ -520,7 +521,7 @@ void callbacks_settle(struct part *p, int64_t now);
 bool attempt_ok(const struct jbatch *jb, const struct tl_attempt *a);
 void fate_replied(struct join *j, struct jbatch *jb, uint32_t attempt);
 void fate_resolve(struct join *j, struct jbatch *jb, enum tl_outcome outcome, int64_t ns);
-void fate_instance_end(struct join *j, struct jtrail *t, uint32_t inst, int64_t ns);
+void fate_instance_end(struct join *j, struct jtrail *t, const struct ev_instance_end *e, int64_t ns);
 void fate_end(struct join *j);
 void fate_log(struct join *j, struct jbatch *jb);	/* in_log, resend, expired_by */
 

@@ -203,6 +203,7 @@ struct tl_batch {
 	bool	 has_crc, sent, client, broker_seen;	/* client: a shim saw it */
 	bool	 control, internal;
 	bool	 moved;			/* all its messages went on in other batches */
+	const char *moved_into;		/* id of the first of them, told before */
 	bool	 created_inferred;
 	bool	 killed;		/* lost with a process that never came to exit() */
 	bool	 probed;		/* a probe watched the brokers of its attempts meanwhile */
