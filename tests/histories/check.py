@@ -12,10 +12,12 @@ import json
 import subprocess
 import sys
 
+from cover import covered
+from wire import Wire
+
 TIMED_OUT, PURGE_QUEUE, PURGE_INFLIGHT, DESTROY = -192, -152, -151, -197
 NOT_PERSISTED = 0
-STAMP_NEAR = 2
-LASTING = (-1, 2, 10, 29, 44, 87)   # broker errors that are not tried again
+LASTING = (-1, 10, 29, 44, 87)   # broker errors that are not tried again
 PARTITIONER = (3, 29, -190, -188)   # refused after it was accepted: told to interceptors as failed
 MS = 1000000
 SLACK = 100 * MS    # a thread may be put aside between two looks at the clock
@@ -62,14 +64,17 @@ def outcome_of(message, ending):
 
 class Report:
     def __init__(self, path):
-        self.messages, self.sent, self.settings = [], collections.defaultdict(dict), {}
+        self.messages, self.sent, self.settings = [], collections.defaultdict(collections.Counter), {}
+        self.received = []
         for line in map(json.loads, open(path)):
             if "message" in line:
                 self.messages.append(Message(line, self.settings[line["producer"]]["intercept"]))
             elif "settings" in line:
                 self.settings[line["settings"]] = line
+            elif "received" in line:
+                self.received.append((line["ns"], line["received"]))
             elif "sent" in line:
-                self.sent[line["sent"]][line["broker"], line["corr"]] = line
+                self.sent[line["sent"]][line["broker"], line["corr"]] += 1
             else:
                 self.head = line
         for m in self.messages:
@@ -94,7 +99,6 @@ class Check:
     def __init__(self, acktrail, report, trail):
         self.report = Report(report)
         self.wrong = []
-        self.identified = self.mistaken = 0
         self.ndjson = lambda *args: [json.loads(line) for line in self.run(acktrail, *args, trail)]
         self.rows = self.ndjson("timeline", "--format", "ndjson", "--attempts")
         self.summary = self.ndjson("summary", "--format", "ndjson")
@@ -116,16 +120,6 @@ class Check:
 
     def say(self, text):
         self.wrong.append(text)
-
-    def doubt(self, p, text):
-        """
-        Timestamps of the app's own, close to the clock's, mislead whoever tells failed messages
-        apart by them: what was inferred may be mistaken then, now and then.
-        """
-        if self.report.settings[p]["stamp"] == STAMP_NEAR and self.mistaken < 4:
-            self.mistaken += 1
-        else:
-            self.say(text)
 
     def expect(self, what, said, truth):
         if said != truth:
@@ -180,11 +174,11 @@ class Check:
                 said[where + (row["outcome"], row.get("error") if row["outcome"] == "failed" else None)] += row["n"]
         for key in sorted(said.keys() | truth.keys(), key=str):
             if said[key] != truth[key]:
-                self.doubt(key[0], f"messages of {key}: acktrail says {said[key]}, the app {truth[key]}")
+                self.say(f"messages of {key}: acktrail says {said[key]}, the app {truth[key]}")
         # What went with the process or the handle without a word need not have a row.
         for key, n in loose_said.items():
             if n > loose_truth[key]:
-                self.doubt(key[0], f"messages of {key}: rows hold {n}, the app {loose_truth[key]}")
+                self.say(f"messages of {key}: rows hold {n}, the app {loose_truth[key]}")
 
     def error_names(self):
         names = {}
@@ -244,11 +238,12 @@ class Check:
         seen = collections.defaultdict(collections.Counter)
         for row in self.rows:
             for a in row["attempts"]:
-                # What is left of a batch, some of whose messages ended, is a row without a CRC.
-                seen[row["p"]][a.get("broker", -1), a.get("corr_id")] += "crc" in row
+                # A batch that ended in several ways is several rows, one of them with its CRC.
+                key = a.get("broker", -1), a.get("corr_id")
+                seen[row["p"]][key + (a["write_begin_ns"],)] += "crc" in row
             # "Possibly persisted" is the library's word also for requests that it never wrote.
             if row["sent"] and not row["attempts"] and (row["outcome"] == "acked" or row["join"] != "none"):
-                self.doubt(row["p"], f"{row['id']}: sent, without an attempt ({row['outcome']}, {row['n']} messages)")
+                self.say(f"{row['id']}: sent, without an attempt ({row['outcome']}, {row['n']} messages)")
             if not row["sent"] and row["attempts"]:
                 self.say(f"{row['id']}: not sent, with {len(row['attempts'])} attempts")
             if [a["n"] for a in row["attempts"]] != list(range(1, len(row["attempts"]) + 1)):
@@ -259,8 +254,8 @@ class Check:
                 self.say(f"producer {p}: requests in several rows: {twice[:5]}")
             if not self.report.settings[p]["intercept"]:
                 continue
-            missing = self.report.sent[p].keys() - seen[p].keys()
-            extra = seen[p].keys() - self.report.sent[p].keys()
+            told = collections.Counter(key[:2] for key in seen[p])
+            missing, extra = self.report.sent[p] - told, told - self.report.sent[p]
             if missing:
                 self.say(f"producer {p}: Produce requests without an attempt: {sorted(missing)[:5]}, of {len(missing)}")
             if extra:
@@ -285,34 +280,6 @@ class Check:
             if key[3] not in ("dropped", "lost", "open") and n > truth[key]:
                 self.say(f"never sent of {key}: rows hold {n}, the app knows {truth[key]} not persisted")
 
-    def identity(self):
-        """
-        The app's own timestamps are unique, so a batch's first and last tell its messages:
-        they ended as the row says.  A row that says that it is inferred may be mistaken.
-        """
-        inst_of = {p: inst for inst, p in self.producer_of.items()}
-        conns = {e["conn"]: (e["inst"], e["broker"]) for e in self.dump if e["type"] == "conn"}
-        wire = {conns[e["conn"]] + (e["corr"],): e for e in self.dump if e["type"] == "batch" and e["conn"] in conns}
-        stamped = collections.defaultdict(list)
-        for m in self.report.messages:
-            if m.stamp and m.accepted:
-                stamped[m.producer, m.topic].append(m)
-        for row in self.told:
-            a = row["attempts"][0] if row["attempts"] else {}
-            batch = wire.get((inst_of.get(row["p"]), a.get("broker"), a.get("corr_id")))
-            if not batch or "crc" not in row or not stamped[row["p"], row.get("topic")]:
-                continue
-            held = [m for m in stamped[row["p"], row["topic"]]
-                    if batch["first_ts_ms"] <= m.stamp <= batch["max_ts_ms"] and m.partition in (row["partition"], -1)]
-            if len(held) != row["count"] or any(m.partition == -1 for m in held):
-                continue
-            self.identified += 1
-            wrong = row["n"] - sum(m.outcome == row["outcome"] for m in held)
-            if wrong > 0 and row["join"] in ("timestamps", "none"):
-                self.mistaken += 1
-            elif wrong > 0:
-                self.say(f"{row['id']}: {row['outcome']} by {row['join']}, but {held[:4]}")
-
     # ---- each row by itself --------------------------------------------------------
 
     def row_sense(self):
@@ -321,7 +288,8 @@ class Check:
                 self.say(f"{row['id']}: of no producer")
             if row["join"] not in JOINS:
                 self.say(f"{row['id']}: joined by {row['join']}")
-            if row["outcome"] in ("open", "broker-only"):
+            # What ended in rows that could not be told to be its own says just that.
+            if row["outcome"] == "broker-only" or row["outcome"] == "open" and not row.get("moved"):
                 self.say(f"{row['id']}: {row['outcome']}")
             if row["n"] > row["count"] or row["n"] <= 0:
                 self.say(f"{row['id']}: {row['n']} of {row['count']} messages")
@@ -367,13 +335,17 @@ class Check:
         self.batch_times()
         self.attempts()
         self.sent()
-        self.identity()
+        wire = Wire(self)
+        wire.received()
+        wire.batches()
         self.row_sense()
-        outcomes = collections.Counter(m.outcome if m.accepted else "refused" for m in self.report.messages)
-        nr = sum(len(row["attempts"]) for row in self.rows)
-        print(f"{len(self.report.messages)} messages, {len(self.rows)} rows, {nr} attempts: "
-              + " ".join(f"{k}={v}" for k, v in sorted(outcomes.items()))
-              + f" identified={self.identified} inferred-wrongly={self.mistaken}")
+        print(json.dumps({
+            "messages": len(self.report.messages), "rows": len(self.rows),
+            "attempts": sum(len(row["attempts"]) for row in self.rows),
+            "told apart": wire.identified, "not told": sum(row["outcome"] == "open" for row in self.rows), "received": len(self.report.received),
+            "outcomes": collections.Counter(m.outcome if m.accepted else "refused" for m in self.report.messages),
+            "covered": covered(self, wire),
+        }))
         for text in self.wrong[:12]:
             print(f"  {text}")
         if len(self.wrong) > 12:

@@ -42,11 +42,20 @@ struct msg {
 	uint32_t seq;
 	int	 topic;
 	int32_t	 wanted;		/* partition asked for */
-	int64_t	 begin_ns, end_ns, stamp_ms;
+	int64_t	 begin_ns, end_ns, stamp_ms;	/* stamp_ms 0: not known */
 	int32_t	 refused;		/* rd_kafka_resp_err_t of the produce call */
 	bool	 tried;
 	uint32_t order;			/* of acknowledgement */
 	struct heard ack, call;		/* by our interceptor; by the app's callback */
+};
+
+/* What befell the brokers. */
+#define TROUBLES(T) \
+	T(errors) T(delays) T(rtt) T(down) T(up) T(moves) T(metadata) T(producer_id) T(topic) T(purges)
+enum trouble {
+#define TROUBLE(name) TROUBLE_##name,
+	TROUBLES(TROUBLE) NR_TROUBLES
+#undef TROUBLE
 };
 
 /* A Produce request, as librdkafka says that it sent it. */
@@ -82,9 +91,13 @@ struct history {
 	enum ending ending;
 	int	 purges;
 	bool	 intercept;		/* every producer has to */
+	int	 did[NR_TROUBLES];	/* how often */
 	struct producer p[MAX_PRODUCERS];
 	rd_kafka_t *mock_rk;
 	rd_kafka_mock_cluster_t *mock;
+	struct received { int32_t broker; int64_t ns; } *received;	/* Produce requests, by the cluster's record */
+	size_t	 nr_received;
+	bool	 recorded;		/* that librdkafka keeps such a record */
 };
 
 extern const char *const topic_names[MAX_TOPICS];
@@ -100,6 +113,10 @@ void producer_quiet(struct producer *p);	/* nobody polls any more */
 /* trouble.c */
 void trouble_run(struct history *h);		/* for run_ms */
 void trouble_heal(struct history *h);
+
+/* record.c: what the mock cluster says that it received; librdkafka 2.3 */
+void record_start(struct history *h);
+void record_read(struct history *h);
 
 /* report.c */
 void report_write(const struct history *h, const char *path);

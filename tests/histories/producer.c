@@ -43,6 +43,17 @@ static void on_delivery_old(rd_kafka_t *rk, void *payload, size_t len, rd_kafka_
 	msg->call.ns = now_ns();
 }
 
+/* Its timestamp, as the library will write it. */
+static rd_kafka_resp_err_t on_send(rd_kafka_t *rk, rd_kafka_message_t *m, void *arg)
+{
+	struct msg *msg = m->_private;
+	rd_kafka_timestamp_type_t type;
+
+	(void)rk, (void)arg;
+	msg->stamp_ms = rd_kafka_message_timestamp(m, &type);
+	return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
 static rd_kafka_resp_err_t on_acknowledgement(rd_kafka_t *rk, rd_kafka_message_t *m, void *arg)
 {
 	struct producer *p = arg;
@@ -74,6 +85,7 @@ static rd_kafka_resp_err_t on_new(rd_kafka_t *rk, const rd_kafka_conf_t *conf, v
 				  size_t size)
 {
 	(void)conf, (void)errstr, (void)size;
+	rd_kafka_interceptor_add_on_send(rk, "history", on_send, arg);
 	rd_kafka_interceptor_add_on_acknowledgement(rk, "history", on_acknowledgement, arg);
 	rd_kafka_interceptor_add_on_request_sent(rk, "history", on_request_sent, arg);
 	return RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -160,7 +172,7 @@ void producer_open(struct history *h, struct producer *p, struct rng *r)
 		p->report = REPORT_NONE;
 	/* The old callback and events do without an offset or a partition. */
 	p->intercept = h->intercept || p->report != REPORT_MSG_CB;
-	p->stamp = rng_percent(r, 60) ? STAMP_LIBRARY : rng_percent(r, 60) ? STAMP_FAR : STAMP_NEAR;
+	p->stamp = rng_percent(r, 50) ? STAMP_LIBRARY : rng_percent(r, 50) ? STAMP_FAR : STAMP_NEAR;
 	clock_gettime(CLOCK_REALTIME, &ts);
 	p->stamp_ms = p->stamp == STAMP_FAR ? 1577836800000 : ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
 	p->threads = 1 + rng_below(r, MAX_THREADS);

@@ -27,13 +27,21 @@ void report_write(const struct history *h, const char *path)
 {
 	static const char *const endings[] = { "flush", "purge", "destroy", "destroy-down", "exit" };
 	static const char *const reports[] = { "msg_cb", "old_cb", "event", "none" };
+#define TROUBLE(name) #name,
+	static const char *const troubles[] = { TROUBLES(TROUBLE) };
+#undef TROUBLE
 	FILE *f = fopen(path, "w");
 
 	if (!f)
 		die(path, "cannot be written");
-	fprintf(f, "{\"seed\":%" PRIu64 ",\"ending\":\"%s\",\"brokers\":%d,"
-		"\"topics\":%d,\"purges\":%d}\n", h->seed, endings[h->ending],
-		h->brokers, h->topics, h->purges);
+	fprintf(f, "{\"seed\":%" PRIu64 ",\"ending\":\"%s\",\"brokers\":%d,\"topics\":%d,\"library\":\"%s\","
+		"\"recorded\":%s,\"did\":{\"nothing\":0", h->seed, endings[h->ending], h->brokers, h->topics,
+		rd_kafka_version_str(), h->recorded ? "true" : "false");
+	for (int i = 0; i < NR_TROUBLES; i++)
+		fprintf(f, ",\"%s\":%d", troubles[i], h->did[i]);
+	fprintf(f, "}}\n");
+	for (size_t i = 0; i < h->nr_received; i++)
+		fprintf(f, "{\"received\":%d,\"ns\":%" PRId64 "}\n", h->received[i].broker, h->received[i].ns);
 	for (int i = 0; i < h->producers; i++) {
 		const struct producer *p = &h->p[i];
 

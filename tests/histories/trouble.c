@@ -66,11 +66,16 @@ static void push_delays(struct history *h)
 
 static void move_leader(struct history *h)
 {
-	int topic = rng_below(&h->rng, h->topics);
+	int topic = rng_below(&h->rng, h->topics), partition = rng_below(&h->rng, h->partitions[topic]);
+	int32_t to = some_broker(h);
 
-	rd_kafka_mock_partition_set_leader(h->mock, topic_names[topic],
-					   rng_below(&h->rng, h->partitions[topic]),
-					   rng_percent(&h->rng, 15) ? -1 : some_broker(h));
+	/*
+	 * To none, where librdkafka bears it: newer mock clusters (2.4, KIP-951) look up the leader
+	 * of a partition to answer a Produce (rd_kafka_mock_Produce_reply_tags_partition_write).
+	 */
+	if (rng_percent(&h->rng, 15) && !h->recorded)
+		to = -1;
+	rd_kafka_mock_partition_set_leader(h->mock, topic_names[topic], partition, to);
 }
 
 static void purge(struct history *h)
@@ -84,32 +89,57 @@ static void purge(struct history *h)
 	rd_kafka_purge(h->p[rng_below(&h->rng, h->producers)].rk, RNG_PICK(&h->rng, flags));
 }
 
+static enum trouble kind(int n)
+{
+	static const struct { int below; enum trouble kind; } kinds[] = {
+		{ 22, TROUBLE_errors }, { 42, TROUBLE_delays }, { 54, TROUBLE_rtt }, { 64, TROUBLE_down },
+		{ 78, TROUBLE_up }, { 90, TROUBLE_moves }, { 93, TROUBLE_metadata },
+		{ 96, TROUBLE_producer_id }, { 100, TROUBLE_topic },
+	};
+	int i = 0;
+
+	while (n >= kinds[i].below)
+		i++;
+	return kinds[i].kind;
+}
+
 static void one(struct history *h)
 {
-	int n = rng_below(&h->rng, 100);
+	enum trouble what = kind(rng_below(&h->rng, 100));
 
-	if (n < 22)
+	h->did[what]++;
+	switch (what) {
+	case TROUBLE_errors:
 		push_errors(h);
-	else if (n < 42)
+		break;
+	case TROUBLE_delays:
 		push_delays(h);
-	else if (n < 54)
+		break;
+	case TROUBLE_rtt:
 		rd_kafka_mock_broker_set_rtt(h->mock, rng_percent(&h->rng, 30) ? -1 : some_broker(h),
 					     RNG_PICK(&h->rng, delays));
-	else if (n < 64)
+		break;
+	case TROUBLE_down:
 		rd_kafka_mock_broker_set_down(h->mock, rng_percent(&h->rng, 20) ? -1 : some_broker(h));
-	else if (n < 78)
+		break;
+	case TROUBLE_up:
 		rd_kafka_mock_broker_set_up(h->mock, rng_percent(&h->rng, 50) ? -1 : some_broker(h));
-	else if (n < 90)
+		break;
+	case TROUBLE_moves:
 		move_leader(h);
-	else if (n < 93)
+		break;
+	case TROUBLE_metadata:
 		rd_kafka_mock_push_request_errors(h->mock, API_METADATA, 1, RD_KAFKA_RESP_ERR__TRANSPORT);
-	else if (n < 96)
+		break;
+	case TROUBLE_producer_id:
 		rd_kafka_mock_push_request_errors(h->mock, API_INIT_PRODUCER_ID, 1,
 						  RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS);
-	else
+		break;
+	default:
 		rd_kafka_mock_topic_set_error(h->mock, topic_names[rng_below(&h->rng, h->topics)],
 					      rng_percent(&h->rng, 50) ? RD_KAFKA_RESP_ERR_NO_ERROR :
 					      RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE);
+	}
 }
 
 void trouble_run(struct history *h)
@@ -124,6 +154,7 @@ void trouble_run(struct history *h)
 		one(h);
 		if (purges && rng_percent(&h->rng, 20)) {
 			purges--;
+			h->did[TROUBLE_purges]++;
 			purge(h);
 		}
 		usleep((useconds_t)rng_below(&h->rng, 120000));
