@@ -50,7 +50,8 @@ const char *advice_todo(const struct tl_batch *b)
 	if (cause == TL_CAUSE_BROKER_SIDE)
 		return b->probed ? "nothing that the probe saw explains it: look at that broker's request queue, "
 				   "GC and CPU"
-				 : "time behind the client's socket: run the probe on that broker's host";
+				 : "behind the client's socket, in the broker or a proxy before it: run the probe "
+				   "on that broker's host";
 	if (cause == TL_CAUSE_APP_ENDED && b->killed)
 		return "the process was killed or crashed: look for SIGKILL, the OOM killer, a core";
 	if (cause != TL_CAUSE_UNKNOWN)
@@ -104,6 +105,8 @@ static const char *story(enum tl_cause cause)
 	case TL_CAUSE_NETWORK:		return "the network";
 	case TL_CAUSE_FOLLOWER:		return "replication";
 	case TL_CAUSE_NO_LEADER:	return "looking for the partition's leader";
+	case TL_CAUSE_AUTH:		return "TLS or the login failing";
+	case TL_CAUSE_IDLE:		return "a connection that something between had forgotten while it was idle";
 	default:			return tl_cause_names[cause];
 	}
 }
@@ -115,6 +118,16 @@ static const char *state_of_log(const struct tl_batch *b)
 	case TL_IN_LOG_NO:  return "; it is not in the log, resending is safe";
 	default:	    return "; whether it is in the log is not known, a resend may duplicate it";
 	}
+}
+
+/* The broker's error that ended it, where that is the cause; else 0. */
+static int16_t refused(const struct tl_batch *b)
+{
+	enum tl_cause c = b->verdict.cause;
+
+	if (!b->nr_attempts || (c != TL_CAUSE_BROKER_ERROR && c != TL_CAUSE_AUTH && c != TL_CAUSE_IDEMPOTENCE))
+		return 0;
+	return b->attempts[b->counted].error_code;
 }
 
 void advice_text(struct tl_batch *b, char *text, size_t size)
@@ -145,15 +158,14 @@ void advice_text(struct tl_batch *b, char *text, size_t size)
 		n = put(t, size, n, b->killed ? "the app was killed %s after it was created"
 					      : "the app ended or gave it up %s after it was created", total);
 		break;
-	case TL_CAUSE_BROKER_ERROR: case TL_CAUSE_AUTH: case TL_CAUSE_IDEMPOTENCE: {
-		const struct tl_attempt *a = b->nr_attempts ? &b->attempts[b->counted] : NULL;
-		const char *name = a ? tl_error_name(a->error_code) : NULL;
-
-		n = put(t, size, n, "%s after %s: broker error %d%s%s", tl_outcome_names[b->outcome],
-			total, a ? a->error_code : 0, name ? " " : "", name ? name : "");
-		break;
-	}
 	default:
+		if (refused(b)) {
+			const char *name = tl_error_name(refused(b));
+
+			n = put(t, size, n, "%s after %s: broker error %d%s%s", tl_outcome_names[b->outcome],
+				total, refused(b), name ? " " : "", name ? name : "");
+			break;
+		}
 		span_text(part, sizeof(part), first->ns);
 		n = put(t, size, n, "%s after %s, %s of it %s", tl_outcome_names[b->outcome], total,
 			part, story(v->cause));

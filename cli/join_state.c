@@ -36,13 +36,19 @@ static uint32_t address_of(const struct event *ev)
 	return h | 0x80000000u;
 }
 
+/* It went down in that state, after so long in it. */
+static enum tl_cause cause_of_down(int from, int64_t after)
+{
+	if (from == PEER_CONNECT)
+		return TL_CAUSE_UNREACHABLE;
+	return (from == PEER_AUTH || from == PEER_TLS) && after < HANDSHAKE ? TL_CAUSE_AUTH : TL_CAUSE_UNKNOWN;
+}
+
 /* Down from here on; `from` is what it came from. */
 static void peer_down(struct peer *p, int64_t ns, int from, int64_t from_ns)
 {
 	bool lost = ns - p->lost_ns < 10000 * JOIN_MS;
-	enum tl_cause cause = from == PEER_CONNECT ? TL_CAUSE_UNREACHABLE :
-			      (from == PEER_AUTH || from == PEER_TLS) && ns - from_ns < HANDSHAKE ?
-			      TL_CAUSE_AUTH : TL_CAUSE_UNKNOWN;
+	enum tl_cause cause = cause_of_down(from, ns - from_ns);
 
 	/* Packets that were lost are lost, still: no other reason is known. */
 	if (cause == TL_CAUSE_UNREACHABLE && ns - from_ns >= SYN_AGAIN && p->down.open_since &&
@@ -83,6 +89,7 @@ void broker_state(struct join *j, struct jtrail *t, const struct event *ev)
 	struct inst *in = inst_find(j, t->index, ev->broker_state.inst);
 	int64_t ns = event_axis(ev, ev->ns);
 	struct peer *p;
+	enum tl_cause why;
 	int64_t from_ns;
 	int from;
 
@@ -124,8 +131,11 @@ void broker_state(struct join *j, struct jtrail *t, const struct event *ev)
 		spans_open(&p->connecting, ns, TL_CAUSE_UNREACHABLE);
 	} else {
 		peer_down(p, ns, state_is(ev, down) ? from : PEER_OTHER, from_ns);
-		if (in && !in->ever_up && from == PEER_CONNECT && state_is(ev, down))
-			spans_open(&in->no_broker, in->begin_ns, TL_CAUSE_UNREACHABLE);
+		why = state_is(ev, down) ? cause_of_down(from, ns - from_ns) : TL_CAUSE_UNKNOWN;
+		if (in && !in->ever_up && why != TL_CAUSE_UNKNOWN) {
+			spans_open(&in->no_broker, in->begin_ns, why);
+			in->no_broker.open_cause = why;
+		}
 	}
 }
 

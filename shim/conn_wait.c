@@ -53,6 +53,11 @@ uint64_t conn_waiting_since(const struct conn *c)
 	return conn_parsed(c) && c->out.p.in_frame ? c->out.rq.begin_ns : 0;
 }
 
+uint64_t conn_greeting_since(const struct conn *c)
+{
+	return !c->id && c->tls && !c->plain && !c->closed ? c->connect_ns : 0;
+}
+
 bool conn_sample_due(struct conn *c, uint64_t now_ns)
 {
 	if (now_ns < c->next_sample_ns)

@@ -97,6 +97,9 @@ static rd_kafka_resp_err_t on_broker_state(rd_kafka_t *rk, int32_t broker, const
 	(void)rk, (void)secproto;
 	if (!t)
 		return RD_KAFKA_RESP_ERR_NO_ERROR;
+	/* Told by the thread that shakes hands: of a connection that is still nobody's. */
+	t->greets = strcmp(state, "SSL_HANDSHAKE") ? 0 : in->id;
+	t->greets_broker = broker;
 	snprintf(text, sizeof(text), "%.200s:%d/%.64s", name, port, state);
 	ev = in->life == t->life ? emit(t, AT_LAST, AT_EV_BROKER_STATE, at_now(), sizeof(*ev), NULL,
 					text, strlen(text)) : NULL;

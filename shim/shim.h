@@ -185,6 +185,8 @@ struct thread {
 	struct conn *sealed;		/* of the last request on a connection we cannot read, */
 	uint32_t sealed_id;		/* as long as it is that one */
 	bool	 lib_alone;		/* the library's word is all there is of this thread's requests */
+	uint32_t greets;		/* the instance for which this thread is in a TLS handshake, 0 none, */
+	int32_t	 greets_broker;		/* and with whom */
 
 	struct fold calls;
 	const void *calls_rkt;
@@ -246,6 +248,8 @@ void conn_lib_request(struct thread *t, struct conn *c, int16_t api, uint64_t no
 void conn_lib_response(struct thread *t, int16_t api);
 /* The oldest request that is unanswered was sent then; 0: nothing is awaited. */
 uint64_t conn_waiting_since(const struct conn *c);
+/* A TLS connection that nothing is known of yet: it was begun then; 0: it is none. */
+uint64_t conn_greeting_since(const struct conn *c);
 bool conn_sample_due(struct conn *c, uint64_t now_ns);	/* and notes that it was taken */
 
 /* ---- tcp.c --------------------------------------------------------------- */

@@ -17,12 +17,11 @@
 
 #define OVERDUE_NS 300000000u	/* by then what was lost was sent again: TCP waits 200 ms at least */
 
-static void sample(int fd, uint32_t conn, uint64_t overdue, uint64_t now)
+static void sample(struct thread *t, int fd, uint32_t conn, uint64_t overdue, uint64_t now)
 {
 	struct tcp_info info;
 	socklen_t len = sizeof(info);
 	int unsent = 0, queued = 0;
-	struct thread *t;
 	struct ev_tcp *ev;
 
 	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len))
@@ -30,21 +29,17 @@ static void sample(int fd, uint32_t conn, uint64_t overdue, uint64_t now)
 	/* SIOCOUTQ counts what the peer has not acknowledged, SIOCOUTQNSD what was not sent. */
 	if (ioctl(fd, SIOCOUTQ, &queued) || ioctl(fd, SIOCOUTQNSD, &unsent))
 		return;
-	t = thread_enter();
-	if (!t)
-		return;
 	ev = emit(t, AT_LAST, AT_EV_TCP, now, sizeof(*ev), NULL, NULL, 0);
-	if (ev) {
-		ev->overdue_ns = overdue;
-		ev->conn = conn;
-		ev->unsent = (uint32_t)unsent;
-		ev->unacked = (uint32_t)(queued - unsent);
-		ev->retransmits = info.tcpi_retransmits;
-		ev->rtt_us = info.tcpi_rtt;
-		ev->backoff = info.tcpi_backoff;
-		emit_done(t, AT_LAST);
-	}
-	thread_leave(t);
+	if (!ev)
+		return;
+	ev->overdue_ns = overdue;
+	ev->conn = conn;
+	ev->unsent = (uint32_t)unsent;
+	ev->unacked = (uint32_t)(queued - unsent);
+	ev->retransmits = info.tcpi_retransmits;
+	ev->rtt_us = info.tcpi_rtt;
+	ev->backoff = info.tcpi_backoff;
+	emit_done(t, AT_LAST);
 }
 
 static void address(const struct sockaddr_storage *sa, uint64_t *hi, uint64_t *lo, uint32_t *port)
@@ -84,8 +79,19 @@ void tcp_look(int fd, struct conn *c)
 {
 	uint64_t now = at_now(), since = conn_waiting_since(c);
 	int saved = errno;
+	struct thread *t;
 
-	if (since && now > since + OVERDUE_NS && conn_sample_due(c, now))
-		sample(fd, conn_id(c), now - since, now);
+	if (!since)
+		since = conn_greeting_since(c);
+	if (!since || now <= since + OVERDUE_NS)
+		return;
+	t = thread_enter();
+	/* A handshake of librdkafka's; the app's other TLS connections are none of ours. */
+	if (t && !conn_id(c) && t->greets)
+		conn_identify(t, c, t->greets, t->greets_broker);
+	if (t && conn_id(c) && conn_sample_due(c, now))
+		sample(t, fd, conn_id(c), now - since, now);
+	if (t)
+		thread_leave(t);
 	errno = saved;
 }
