@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * bench_producer MESSAGES: as fast as it can, 100-byte messages to a mock cluster in this
+ * bench_producer MESSAGES [COMMAND]: as fast as it can, 100-byte messages to a mock cluster in this
  * process.  Prints ns of CPU a message (user and system, all threads, the mock's too) and
  * messages a second, from the first message after a warm-up to the last delivery report.
+ * The command is run behind the warm-up and must succeed.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -60,7 +61,7 @@ static void produce(rd_kafka_t *rk, rd_kafka_topic_t *topic, long n)
 
 int main(int argc, char **argv)
 {
-	long n = argc == 2 ? atol(argv[1]) : 0;
+	long n = argc == 2 || argc == 3 ? atol(argv[1]) : 0;
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	rd_kafka_topic_t *topic;
 	rd_kafka_t *rk;
@@ -68,7 +69,7 @@ int main(int argc, char **argv)
 	double cpu, wall;
 
 	if (n < 1) {
-		fprintf(stderr, "usage: bench_producer MESSAGES\n");
+		fprintf(stderr, "usage: bench_producer MESSAGES [COMMAND]\n");
 		return 2;
 	}
 	rd_kafka_conf_set(conf, "test.mock.num.brokers", "1", NULL, 0);
@@ -82,6 +83,10 @@ int main(int argc, char **argv)
 	}
 	topic = rd_kafka_topic_new(rk, "bench", NULL);
 	produce(rk, topic, WARM_UP);
+	if (argc == 3 && system(argv[2])) {
+		fprintf(stderr, "bench_producer: %s failed\n", argv[2]);
+		return 1;
+	}
 	cpu = cpu_ns();
 	wall = wall_ns();
 	produce(rk, topic, n);
