@@ -109,6 +109,23 @@ static struct jbatch *append_find(struct jbatch *head, const struct jtrail *t, i
 	return best;
 }
 
+/*
+ * Its request lay in the queue that all handlers take from, and the one that took it was
+ * still at another request's append or sync: none was free.
+ */
+static void handler_was(struct link_state *st, const struct bthread *th)
+{
+	const struct breq *r = st->breq;
+
+	if (!r || !th->free_ns || th->free_ns <= r->read_ns ||
+	    (th->conn == r->key.conn && th->corr == r->key.corr))
+		return;
+	st->handler_ns = th->free_ns;
+	st->handler_synced = 2 * th->fsync_ns >=
+			     th->free_ns - (th->begin_ns > r->read_ns ? th->begin_ns : r->read_ns);
+	st->handler_culprit = th->culprit;
+}
+
 static void append_take(struct join *j, struct jtrail *t, struct jbatch *jb, uint32_t n,
 			const struct event *ev, enum tl_join how)
 {
@@ -136,11 +153,17 @@ static void append_take(struct join *j, struct jtrail *t, struct jbatch *jb, uin
 		jb->file = f;
 		DL_APPEND2(f->waiting, jb, file_prev, file_next);
 	}
+	if (th->begin_ns != begin)
+		handler_was(&jb->state[n], th);
 	if (!th->nr_links || th->begin_ns != begin) {
 		th->nr_links = 0;
 		th->begin_ns = begin;
+		th->fsync_ns = 0;
+		th->culprit = NULL;
+		th->conn = jb->state[n].breq ? jb->state[n].breq->key.conn : 0;
+		th->corr = jb->state[n].breq ? jb->state[n].breq->key.corr : 0;
 	}
-	th->end_ns = a->append_end_ns;
+	th->end_ns = th->free_ns = a->append_end_ns;
 	parts_of_append(j, t, ev, &a->append);
 	st->stall = stall_of(j, t, ev->tid, a);
 	st->lock = plog_append(j, t, jb, th, st->breq ? st->breq->read_ns : 0, a, st->stall);

@@ -105,6 +105,8 @@ static void busy_batch(struct join *j, const struct breq *r, struct busy *b, str
 
 	b->append += a->append_end_ns - a->append_begin_ns;
 	b->fsync += a->sync.ns + a->index.ns;
+	if (st->handler_ns > r->read_ns)
+		*(st->handler_synced ? &b->fsync : &b->handlers) += st->handler_ns - r->read_ns;
 	busy_chain(b, st->stall);
 	busy_chain(b, st->lock);
 	busy_chain(b, st->after);
@@ -127,8 +129,6 @@ struct busy busy_of(struct join *j, const struct breq *r)
 		if (jb)
 			busy_batch(j, r, &b, jb, &jb->state[n], &jb->b.attempts[n]);
 	}
-	if (r->req && r->req->throttle_ms > 0)
-		b.throttle = r->req->throttle_ms * JOIN_MS;
 	return b;
 }
 
@@ -257,6 +257,8 @@ static void arrival(struct join *j, struct jtrail *t, const struct event *ev)
 	r->bconn->peer_hi = e->peer_hi;
 	r->bconn->peer_lo = e->peer_lo;
 	r->bconn->peer_port = e->peer_port;
+	r->bconn->target = target;
+	quiet_arrival(j, r, ev);
 	pair_by_address(j, r->bconn);
 	breq_by_corr(j, r);
 }
@@ -394,6 +396,17 @@ static void coverage(struct jtrail *t, const struct event *ev)
 	}
 }
 
+/* A sign of life. */
+static void target_seen(struct join *j, struct jtrail *t, uint32_t pid, const struct event *ev)
+{
+	struct key2 key = { t->index, pid };
+	struct target *g;
+
+	HASH_FIND(hh, j->targets, &key, sizeof(key), g);
+	if (g)
+		quiet_seen(&g->quiet, event_axis(ev, ev->ns));
+}
+
 bool broker_event(struct join *j, struct jtrail *t, const struct event *ev)
 {
 	switch (ev->type) {
@@ -402,11 +415,11 @@ bool broker_event(struct join *j, struct jtrail *t, const struct event *ev)
 	case AT_EV_DEVICE:	  parts_device(j, t, ev); return true;
 	case AT_EV_ARRIVAL:	  arrival(j, t, ev); return true;
 	case AT_EV_ARRIVAL_BATCH: arrival_batch(j, t, ev); return true;
-	case AT_EV_ANSWER:	  answer(j, t, ev); return true;
+	case AT_EV_ANSWER:	  target_seen(j, t, ev->answer.pid, ev); answer(j, t, ev); return true;
 	case AT_EV_ARRIVAL_END:	  arrival_end(j, t, ev); return true;
-	case AT_EV_APPEND:	  append_event(j, t, ev); return true;
-	case AT_EV_SYNC:	  sync_event(j, t, ev); return true;
-	case AT_EV_WAKE:	  wake_event(j, t, ev); return true;
+	case AT_EV_APPEND:	  target_seen(j, t, ev->append.pid, ev); append_event(j, t, ev); return true;
+	case AT_EV_SYNC:	  target_seen(j, t, ev->sync.pid, ev); sync_event(j, t, ev); return true;
+	case AT_EV_WAKE:	  target_seen(j, t, ev->wake.pid, ev); wake_event(j, t, ev); return true;
 	case AT_EV_THREAD:	  thread_event(j, t, ev); return true;
 	case AT_EV_BLOCK:	  parts_block(j, t, ev); return true;
 	case AT_EV_COMMIT:	  parts_commit(j, t, ev); return true;

@@ -69,6 +69,9 @@ struct peer {
 	UT_hash_handle hh;
 };
 
+/* See join_quiet.c: signs of life of a process, and when it is proven to have stood still. */
+struct quiet { int64_t last_ns, gap_begin, gap_end; struct spans gaps, still; };
+
 struct inst {
 	struct key2 key;
 	struct ev_instance conf;
@@ -86,7 +89,7 @@ struct inst {
 };
 
 /* Signs of life, and what TCP said of an overdue request. */
-#define JOIN_SIGNS 256u
+#define JOIN_SIGNS 1024u
 struct sign { int64_t ns; enum { SIGN_LIFE, SIGN_ACKED, SIGN_STUCK } what; };
 #define JOIN_SAMPLE	(1500 * JOIN_MS)	/* two words of TCP are no further apart while it is asked */
 
@@ -137,7 +140,7 @@ struct busy {
 	int64_t	 read, answered;	/* answered 0: not yet */
 	int64_t	 fsync, append;		/* ns of these within */
 	int64_t	 lock;			/* and for another's append to the same log */
-	int64_t	 throttle;		/* connection muted that long after the answer */
+	int64_t	 handlers;		/* ns of it until a request handler took it */
 	const char *culprit;		/* of fsync */
 	struct chain *why;		/* of append or lock; the ring's are held */
 	enum tl_known known;
@@ -149,7 +152,8 @@ struct bconn {
 	struct conn *conn;
 	uint64_t peer_hi, peer_lo;
 	uint32_t peer_port;
-	int64_t	 end_ns, drained_ns;
+	int64_t	 end_ns, drained_ns, queue_since;
+	struct target *target;		/* the process; NULL unknown */
 	struct busy *ring;		/* JOIN_BUSY, or NULL */
 	uint32_t nr_busy;
 	struct breq *open;		/* read, not answered */
@@ -162,6 +166,7 @@ struct breq {
 	struct bconn *bconn;
 	struct req *req;
 	int64_t	 arrived_ns, read_ns, written_ns, answered_ns;
+	int64_t	 queue_since;		/* the first arrived of those that queued up to it without a gap */
 	uint32_t size;
 	int32_t	 broker;
 	int16_t	 api, acks;
@@ -189,6 +194,9 @@ struct file {
 struct bthread {
 	struct key2 key;		/* trail, tid */
 	int64_t	 begin_ns, end_ns;
+	int64_t	 free_ns, fsync_ns;	/* done with that, and its syncs, at; ns of those */
+	const char *culprit;
+	uint32_t conn, corr;		/* the request that it was for, 0 0 unknown */
 	struct topic *topic;
 	int32_t	 partition;
 	struct link *links;
@@ -248,7 +256,7 @@ struct plog {
 	UT_hash_handle hh;
 };
 
-struct target { struct key2 key; int32_t broker; UT_hash_handle hh; };	/* trail, pid */
+struct target { struct key2 key; int32_t broker; struct quiet quiet; UT_hash_handle hh; };	/* trail, pid */
 
 /* What identifies a batch wherever it is seen. */
 struct ident {
@@ -304,6 +312,9 @@ struct link_state {
 	struct req *req;
 	struct conn *conn;		/* without a req: the one that the library named */
 	struct breq *breq;
+	int64_t	 handler_ns;		/* its request handler was at something else until then, the broker's clock */
+	bool	 handler_synced;	/* and that was a sync, most of the time */
+	const char *handler_culprit;
 	struct jtrail *appender;	/* the probe that saw it appended, so that is known; else NULL */
 	struct chain *lock, *stall, *after;	/* before, in and after its append; NULL nothing */
 };
@@ -350,6 +361,7 @@ struct jtrail {
 	int64_t	 cover_from[AT_NR_COVER], cover_to[AT_NR_COVER];
 	bool	 covered[AT_NR_COVER];
 	int32_t	 broker;		/* last TARGET */
+	struct quiet quiet;		/* a client's process */
 };
 
 struct blk {
@@ -505,12 +517,21 @@ enum tl_cause peer_says(struct join *j, const struct peer *p, int64_t from, int6
 void tcp_event(struct join *j, struct jtrail *t, const struct event *ev);
 /* TCP's word: NETWORK (or IDLE), BROKER_SIDE (or a proxy before it); UNKNOWN: none. */
 enum tl_cause conn_says(const struct conn *c, int64_t from, int64_t to);
-bool conn_local(const struct conn *c);			/* both ends on one host */
+bool conn_local(const struct conn *c);			/* both ends on one host, nothing between */
 bool conn_read_on(const struct conn *c, int64_t from, int64_t to);	/* the client kept at it */
 
 /* join_acks.c */
 void acks_event(struct join *j, struct jtrail *t, const struct event *ev);
 struct jbatch *acks_rest(struct join *j, struct jbatch *jb);	/* a row for what did not end yet; the other is told */
+
+/* join_quiet.c */
+void quiet_seen(struct quiet *q, int64_t ns);
+void quiet_proof(struct quiet *q, int64_t since, int64_t taken, int64_t least);
+void quiet_arrival(struct join *j, struct breq *r, const struct event *ev);
+void quiet_phase(struct tl_phase *p, const struct bconn *c, int64_t shift);
+void quiet_backlog(struct tl_phase *p, const struct breq *r);	/* it stood in the queue that built up meanwhile */
+void quiet_client(struct jtrail *t, struct tl_phase *p);
+bool quiet_unsent(struct jtrail *t, int64_t from, int64_t to);	/* it could have been sent then */
 
 /* join_callback.c */
 void callback_event(struct join *j, struct jtrail *t, const struct event *ev);
@@ -591,7 +612,7 @@ const char *cold_text(struct join *j, const struct inst *in);
 
 /* phases_held.c */
 struct held {
-	int64_t	 fsync, append, lock, quota, total, first, last, worst, worst_why;
+	int64_t	 fsync, append, lock, handlers, quota, total, first, last, worst, worst_why;
 	const char *culprit;		/* of fsync */
 	struct chain *why;		/* of append or lock */
 };

@@ -9,6 +9,10 @@
 
 void conn_sign(struct conn *c, int64_t ns, int what)
 {
+	const struct sign *last = c->nr_signs ? &c->signs[(c->nr_signs - 1) % JOIN_SIGNS] : NULL;
+
+	if (last && what == SIGN_LIFE && last->what == SIGN_LIFE && ns - last->ns < 5 * JOIN_MS)
+		return;			/* the ring is for seconds, however busy it is */
 	if (!c->signs)
 		c->signs = join_alloc(JOIN_SIGNS * sizeof(*c->signs));
 	c->signs[c->nr_signs % JOIN_SIGNS].ns = ns;
@@ -78,6 +82,9 @@ enum tl_cause conn_says(const struct conn *c, int64_t from, int64_t to)
 
 bool conn_local(const struct conn *c)
 {
+	/* A relay on this host: the broker has another connection. */
+	if (c->bconn && c->bconn->peer_port && c->local_port && c->bconn->peer_port != c->local_port)
+		return false;
 	return c->told && c->peer_hi == c->local_hi && c->peer_lo == c->local_lo;
 }
 

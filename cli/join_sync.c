@@ -78,6 +78,11 @@ void sync_event(struct join *j, struct jtrail *t, const struct event *ev)
 			parts_add(&a->index, &parts);
 		}
 	}
+	if (path) {
+		th->free_ns = end;
+		th->fsync_ns += end - begin;
+		th->culprit = th->culprit ? th->culprit : parts_culprit(j, &parts);
+	}
 	if (th && th->nr_links && !path)
 		th->nr_links = 0;	/* it went on to something else */
 	if (makes_durable(ev, f))

@@ -103,7 +103,7 @@ static void of_client(struct cut *c)
 	go(c, TL_PHASE_UNKNOWN, c->limit, TL_KNOWN_EXACT, 0);
 	c->limit = b->end_ns;
 	c->inferred = false;
-	go(c, TL_PHASE_CALLBACK, c->limit, TL_KNOWN_EXACT, 0);
+	quiet_client(c->jb->trail, go(c, TL_PHASE_CALLBACK, c->limit, TL_KNOWN_EXACT, 0));
 }
 
 /* A client that nobody witnessed: the broker's half. */

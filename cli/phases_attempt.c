@@ -44,6 +44,20 @@ static enum tl_phase_name unread(const struct tl_attempt *a, const struct link_s
 	return TL_PHASE_UNKNOWN;
 }
 
+/* Never read, for all that is known, and the other end's TCP did not even acknowledge it. */
+static bool until_acked(struct cut *c, const struct link_state *st, int64_t to)
+{
+	enum tl_cause cause = st->req ? conn_says(st->req->conn, c->at, to) : TL_CAUSE_UNKNOWN;
+	struct tl_phase *p;
+
+	if (cause != TL_CAUSE_NETWORK && cause != TL_CAUSE_IDLE)
+		return false;
+	p = go(c, TL_PHASE_NETWORK, to, TL_KNOWN_INFERRED, 0);
+	if (p)
+		p->cause = cause;
+	return true;
+}
+
 /* From the client's socket until the broker read it, or `to` when it never did. */
 static void until_read(struct cut *c, const struct tl_attempt *a, const struct link_state *st, int64_t to)
 {
@@ -58,6 +72,8 @@ static void until_read(struct cut *c, const struct tl_attempt *a, const struct l
 		behind_socket(go(c, TL_PHASE_BROKER_SIDE, to, known, a->bound_ns), conn_of(st));
 		return;
 	}
+	if (!a->arrived_ns && !a->read_ns && !a->append_begin_ns && until_acked(c, st, to))
+		return;
 	if (a->arrived_ns)
 		go(c, TL_PHASE_NETWORK, a->arrived_ns, a->broker_known, a->bound_ns);
 	if (to <= c->at)
@@ -130,7 +146,11 @@ static void until_lock(struct cut *c, const struct chain *wait, enum tl_phase_na
 	struct tl_phase *p = go(c, name, to < c->limit ? to : c->limit, known, bound);
 
 	/* Cut short by an expiry the question is still who held it until then. */
-	if (!p || !wait || 2 * wait->ns < to - from)
+	if (!p || (p->cause != TL_CAUSE_UNKNOWN && 2 * (c->at - from) < p->ns))
+		return;			/* most of it was before */
+	p->cause = TL_CAUSE_UNKNOWN;
+	p->culprit = NULL;
+	if (!wait || 2 * wait->ns < to - from)
 		return;
 	inherit_chain(c->j, p, wait);
 	p->known = weaker(p->known, wait->known);
@@ -156,6 +176,40 @@ static void without_append(struct cut *c, const struct link_state *st, const str
 	chain_put(wait);
 }
 
+/* In the queue that all handlers take from, until one was free. */
+static void until_handler(struct cut *c, const struct link_state *st, const struct tl_attempt *a,
+			  enum tl_known known, int64_t bound)
+{
+	int64_t shift = st->breq ? st->breq->read_ns - a->read_ns : 0;
+	struct tl_phase *p;
+
+	if (!st->breq || st->handler_ns <= st->breq->read_ns)
+		return;
+	p = go(c, TL_PHASE_QUEUE, st->handler_ns - shift, weaker(known, TL_KNOWN_INFERRED), bound);
+	if (!p)
+		return;
+	p->cause = st->handler_synced ? TL_CAUSE_LEADER_FSYNC : TL_CAUSE_BROKER_BUSY;
+	p->culprit = st->handler_synced ? st->handler_culprit : NULL;
+}
+
+/* What only the broker, or only the client, could have done and did not: one of them stood still? */
+static void stood_still(struct cut *c, uint32_t first, const struct link_state *st, const struct tl_attempt *a)
+{
+	const struct bconn *bc = st->breq ? st->breq->bconn : st->req ? st->req->conn->bconn : NULL;
+	int64_t shift = st->breq && a->read_ns ? st->breq->read_ns - a->read_ns : 0;
+
+	for (uint32_t i = first; i < c->b->nr_phases; i++) {
+		struct tl_phase *p = &c->b->phases[i];
+
+		if (p->name == TL_PHASE_BROKER_SIDE || p->name == TL_PHASE_BEHIND || p->name == TL_PHASE_QUEUE)
+			quiet_phase(p, bc, shift);
+		if (p->name == TL_PHASE_BEHIND)
+			quiet_backlog(p, st->breq);
+		if (p->name == TL_PHASE_RESPONSE || (p->name == TL_PHASE_BROKER_SIDE && !bc))
+			quiet_client(c->jb->trail, p);
+	}
+}
+
 /* Written by the broker, and not yet read: by the network, or by a client that did not look? */
 static void until_response(struct cut *c, const struct link_state *st, int64_t to)
 {
@@ -163,8 +217,12 @@ static void until_response(struct cut *c, const struct link_state *st, int64_t t
 	int64_t end = to < c->limit ? to : c->limit;
 	struct tl_phase *p = go_exact(c, TL_PHASE_RESPONSE, to);
 
-	if (p && conn && !conn_local(conn) && conn_read_on(conn, p->begin_ns, end))
+	if (!p || !conn)
+		return;
+	if (!conn_local(conn) && conn_read_on(conn, p->begin_ns, end))
 		p->cause = TL_CAUSE_NETWORK;
+	else if (conn_says(conn, p->begin_ns, end) == TL_CAUSE_NETWORK)
+		p->cause = TL_CAUSE_NETWORK;	/* what was sent meanwhile was not acknowledged */
 }
 
 void phases_attempt(struct cut *c, uint32_t i, int64_t limit)
@@ -173,6 +231,7 @@ void phases_attempt(struct cut *c, uint32_t i, int64_t limit)
 	const struct link_state *st = &c->jb->state[i];
 	int64_t keep = c->limit, bound = a->bound_ns;
 	enum tl_known known = a->broker_known;
+	uint32_t first = c->b->nr_phases;
 	struct tl_phase *p;
 
 	c->attempt = a->n;
@@ -187,6 +246,7 @@ void phases_attempt(struct cut *c, uint32_t i, int64_t limit)
 	else if (a->append_begin_ns || !a->response_read_ns)
 		until_read(c, a, st, a->append_begin_ns ? a->append_begin_ns : c->limit);
 	if (a->append_begin_ns) {
+		until_handler(c, st, a, known, bound);
 		until_lock(c, st->lock, a->read_ns ? TL_PHASE_QUEUE : TL_PHASE_BROKER_SIDE, a->append_begin_ns,
 			   known, bound);
 		/* What the broker does between the write and its sync is part of appending. */
@@ -211,5 +271,6 @@ void phases_attempt(struct cut *c, uint32_t i, int64_t limit)
 		if (!a->read_ns && !a->append_begin_ns)
 			behind_socket(p, conn_of(st));
 	}
+	stood_still(c, first, st, a);
 	c->limit = keep;
 }

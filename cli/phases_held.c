@@ -19,8 +19,6 @@ static void held_add(struct held *h, const struct busy *b, int64_t from, int64_t
 	int64_t life = end - b->read;
 	double part = life > 0 ? (double)in / (double)life : 0;
 
-	if (b->answered && b->throttle)
-		h->quota += overlap(b->answered, b->answered + b->throttle, from, to);
 	if (!in)
 		return;
 	if (!h->first || b->read < h->first)
@@ -31,6 +29,7 @@ static void held_add(struct held *h, const struct busy *b, int64_t from, int64_t
 	h->fsync += (int64_t)(part * (double)b->fsync);
 	h->append += (int64_t)(part * (double)b->append);
 	h->lock += (int64_t)(part * (double)b->lock);
+	h->handlers += (int64_t)(part * (double)b->handlers);
 	if (b->culprit && b->fsync > h->worst) {
 		h->worst = b->fsync;
 		h->culprit = b->culprit;
@@ -56,12 +55,14 @@ struct held held_of(struct join *j, const struct bconn *c, int64_t from, int64_t
 	uint32_t n = c->nr_busy < JOIN_BUSY ? c->nr_busy : JOIN_BUSY;
 	const struct breq *r;
 
+	if (c->conn)
+		h.quota = spans_within(&c->conn->throttled, from, to);
 	from += shift;
 	to += shift;
 	for (uint32_t i = 0; i < n; i++) {
 		const struct busy *b = &c->ring[(c->nr_busy - 1 - i) % JOIN_BUSY];
 
-		if (b->answered + b->throttle < from)
+		if (b->answered < from)
 			break;
 		if (own && b->read >= own->read_ns)
 			continue;
@@ -113,6 +114,8 @@ void inherit(struct join *j, struct tl_phase *p, const struct held *h)
 		p->cause = h->lock > h->append ? TL_CAUSE_LOG_LOCK : TL_CAUSE_APPEND_STALL;
 		if (h->why)
 			inherit_chain(j, p, h->why);
+	} else if (2 * h->handlers >= h->total && h->handlers > 0) {
+		p->cause = TL_CAUSE_BROKER_BUSY;
 	} else if (h->total > 0) {
 		p->cause = TL_CAUSE_BROKER_SIDE;
 	}
@@ -135,6 +138,7 @@ void inherit_from_peer(struct join *j, struct tl_phase *p, const struct peer *pe
 
 		if (told)
 			inherit(j, p, &h);
+		quiet_phase(p, bc, 0);
 		held_end(&h);
 		if (told)
 			return;
@@ -166,6 +170,7 @@ void inherit_from_conn(struct join *j, struct tl_phase *p, const struct conn *co
 		return;
 	h = held_of(j, conn->bconn, from, to, NULL, 0);
 	inherit(j, &like, &h);
+	quiet_phase(&like, conn->bconn, 0);
 	held_end(&h);
 	if (like.cause == TL_CAUSE_UNKNOWN)
 		return;

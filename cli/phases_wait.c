@@ -61,6 +61,27 @@ static void unanswered(const struct join *j, const struct peer *peer, int64_t at
 	s->conn = NULL;
 }
 
+/* Nobody knows who leads its partition, but all that might are down. */
+static void every_broker(const struct cut *c, struct slice *best)
+{
+	struct slice s = { .until = best->until };
+	struct peer *p, *tmp;
+	bool any = false;
+
+	HASH_ITER(hh, c->j->peers, p, tmp) {
+		if (p->key.trail != c->jb->inst->key.trail || p->key.conn != c->jb->inst->key.id ||
+		    p->key.corr & 0x80000000u)
+			continue;
+		any = true;
+		s.found = false;
+		slice_look(&p->down, TL_PHASE_BROKER_DOWN, c->at, &s);
+		if (!s.found)
+			return;
+	}
+	if (any && !best->found)
+		*best = s;
+}
+
 /* Why it was not being sent until `to`, as far as the connection's history tells. */
 static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl_phase_name other)
 {
@@ -86,12 +107,20 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 			slice_look(&peer->busy, TL_PHASE_BACKPRESSURE, c->at, &s);
 		} else if (c->jb->inst) {
 			slice_look(&c->jb->inst->no_broker, TL_PHASE_BROKER_DOWN, c->at, &s);
+			every_broker(c, &s);
 			slice_look(&c->jb->inst->prelude, TL_PHASE_BROKER_DOWN, c->at, &s);
 		}
 		/* A moment between two reasons belongs to the one before. */
 		if (!s.found && s.until - c->at < PHASE_SLACK && c->b->nr_phases &&
 		    c->b->phases[c->b->nr_phases - 1].attempt == c->attempt)
 			s.name = c->b->phases[c->b->nr_phases - 1].name;
+		if (!s.found && s.name == TL_PHASE_UNKNOWN && peer && peer->ever_up &&
+		    quiet_unsent(c->jb->trail, c->at, s.until)) {
+			p = go(c, TL_PHASE_UNSENT, s.until, TL_KNOWN_INFERRED, 0);
+			if (p)
+				p->cause = TL_CAUSE_STARVED;
+			continue;
+		}
 		p = go(c, s.name, s.until, s.name == TL_PHASE_UNKNOWN ? TL_KNOWN_EXACT
 								      : TL_KNOWN_INFERRED, 0);
 		if (!p || !s.found || s.name != TL_PHASE_BROKER_DOWN)

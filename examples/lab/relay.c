@@ -15,11 +15,16 @@
  *	stall		a proxy that does not even take them: the client's window closes
  *	drop		a network that loses all packets of the client's side: a socket filter
  *			lets none in, so nothing is acknowledged and no connection comes about
+ *	forget		a middlebox that lost its table: connections that are there are lost like
+ *			that for good, new ones pass
  *	refuse		no new connection; those that are there go on
  *	reset		connections are reset, new ones at once
  *
  * One thread, one poll(); up to 128 connections.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -43,8 +48,8 @@
 #define CHUNK		65536
 #define MAX_HELD	(64u << 20)	/* bytes held one way; then it reads no more */
 
-enum mode { PASS, DELAY, HOLD, STALL, DROP, REFUSE, RESET, NR_MODES };
-static const char *const modes[NR_MODES] = { "pass", "delay", "hold", "stall", "drop", "refuse", "reset" };
+enum mode { PASS, DELAY, HOLD, STALL, DROP, FORGET, REFUSE, RESET, NR_MODES };
+static const char *const modes[NR_MODES] = { "pass", "delay", "hold", "stall", "drop", "forget", "refuse", "reset" };
 
 struct chunk {
 	struct chunk *next;
@@ -55,7 +60,7 @@ struct chunk {
 
 /* One way of a connection: read from one end, written to the other when due. */
 struct way { struct chunk *head, **tail; size_t held; bool ended, told; };
-struct pair { int client, server; bool connecting; struct way there, back; };
+struct pair { int client, server; bool connecting, lost; struct way there, back; };
 
 static struct pair pairs[NR_PAIRS];
 static int listener = -1, port;
@@ -162,6 +167,7 @@ static void accept_one(void)
 	p->client = fd;
 	p->server = socket(target.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	p->connecting = true;
+	p->lost = false;
 	way_clear(&p->there);
 	way_clear(&p->back);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -254,7 +260,7 @@ static void serve(struct pair *p, short client, short server, int64_t now)
 static int until_due(int64_t now, int most)
 {
 	for (struct pair *p = pairs; p < pairs + NR_PAIRS; p++)
-		for (int i = 0; i < 2 && p->client >= 0 && !frozen(); i++) {
+		for (int i = 0; i < 2 && p->client >= 0 && !p->lost && !frozen(); i++) {
 			const struct chunk *c = i ? p->there.head : p->back.head;
 
 			if (c && c->due_ms > now && c->due_ms - now < most)
@@ -277,9 +283,14 @@ static void become(enum mode to)
 	if ((from == DROP) != (to == DROP)) {
 		lose_packets(listener, to == DROP);
 		for (struct pair *p = pairs; p < pairs + NR_PAIRS; p++)
-			if (p->client >= 0)
+			if (p->client >= 0 && !p->lost)
 				lose_packets(p->client, to == DROP);
 	}
+	for (struct pair *p = pairs; p < pairs + NR_PAIRS && to == FORGET; p++)
+		if (p->client >= 0) {
+			lose_packets(p->client, true);
+			p->lost = true;
+		}
 	for (struct pair *p = pairs; p < pairs + NR_PAIRS && to == RESET; p++)
 		if (p->client >= 0)
 			pair_end(p, true);
@@ -324,7 +335,7 @@ static void run(void)
 		fds[0] = (struct pollfd){ listener, POLLIN, 0 };
 		for (int i = 0; i < NR_PAIRS; i++) {
 			struct pair *p = &pairs[i];
-			bool there = p->client >= 0;
+			bool there = p->client >= 0 && !p->lost;
 
 			fds[1 + 2 * i] = (struct pollfd){ -1, 0, 0 };
 			fds[2 + 2 * i] = (struct pollfd){ -1, 0, 0 };
@@ -338,7 +349,7 @@ static void run(void)
 			die(1, "poll");
 		now = now_ms();
 		for (int i = 0; i < NR_PAIRS; i++)
-			if (pairs[i].client >= 0)
+			if (pairs[i].client >= 0 && !pairs[i].lost)
 				serve(&pairs[i], fds[1 + 2 * i].revents, fds[2 + 2 * i].revents, now);
 		if (listener >= 0 && fds[0].revents)
 			accept_one();

@@ -21,6 +21,7 @@
 	X(BLOCKED, "blocked") X(LINGER, "linger") X(WINDOW, "window") \
 	X(BROKER_DOWN, "broker-down") X(BACKPRESSURE, "backpressure") \
 	X(RETRY, "retry")	/* between two attempts, the broker being up */ \
+	X(UNSENT, "unsent")	/* nothing held it: the client itself did not run */ \
 	X(SOCKET, "socket") X(NETWORK, "network") X(BEHIND, "behind-request") \
 	X(QUEUE, "request-queue") X(APPEND, "append") X(FSYNC, "fsync") \
 	X(INDEX, "index-sync") X(REPLICATION, "replication") X(BROKER_SIDE, "broker-side") \

@@ -51,10 +51,13 @@ def life(row):
     return min(begin, row["created_first_ns"]), max(end, row.get("resolved_ns", 0))
 
 
-def hit(row, windows, slow_ms):
+def hit(row, windows, slow_ms, within):
     """Was it there while the cause was, and did it end badly or late?  Not by any word of acktrail's verdict."""
     begin, end = life(row)
-    there = any(begin <= until and end >= since for since, until in windows)
+    if within:
+        there = any(begin >= since and end <= until for since, until in windows)
+    else:
+        there = any(begin <= until and end >= since for since, until in windows)
     return there and (row["outcome"] != "acked" or end - begin >= slow_ms * MS)
 
 
@@ -93,10 +96,8 @@ def judge(lab):
         found.wrong.append(trouble)
 
     windows = lab.windows or [(lab.begin, 1 << 62)]
-    if expect == ["healthy"]:
-        hits = [row for row in rows if hit(row, windows, 0)]
-    else:
-        hits = [row for row in rows if hit(row, windows, head.slow_ms)]
+    slow_ms = 0 if expect == ["healthy"] else head.slow_ms
+    hits = [row for row in rows if hit(row, windows, slow_ms, head.within)]
     found.affected = len(hits)
     right = phased = 0
     for row in hits:

@@ -25,6 +25,7 @@ class Head:
         self.phase = said.get("phase")
         self.forbid = said.get("forbid", "").split()
         self.affected = said["affected"]
+        self.within = said.get("within") == "yes"
         self.least = int(said.get("at-least", 5))
         self.slow_ms = int(said.get("slow-ms", 100))
         self.version = said.get("kafka", "4.3.1")
@@ -51,9 +52,9 @@ class App:
             return 0
         return sum((" NO_ERROR " in line) == good for line in self.report.read_text().splitlines())
 
-    def acked(self, n=20):
+    def acked(self, n=20, seconds=60):
         """until so many were acknowledged in all"""
-        until(lambda: self.told() >= n or self.process.poll() is not None, 60)
+        until(lambda: self.told() >= n or self.process.poll() is not None, seconds)
         return self
 
     def more(self, n=20):
@@ -104,6 +105,10 @@ class Lab:
         return self.world.disk("gray")
 
     @property
+    def relay(self):
+        return self.world.relay(self.tls)
+
+    @property
     def admin(self):
         self.broker
         return self.world.admin
@@ -125,10 +130,12 @@ class Lab:
         raise Trouble(f"no topic comes to lie on {on}")
 
     def handlers(self, n):
-        """num.io.threads; Kafka wants to be told in steps of at most two."""
-        for count in (4, 2, n) if n < 4 else (n,):
-            self.admin("broker", f"num.io.threads={count}")
-        self.undo.append(lambda: [self.admin("broker", f"num.io.threads={k}") for k in (2, 4, 8)])
+        """num.io.threads of all brokers: by halves, and by doubling again, as Kafka wants it."""
+        def tell(steps):
+            for k in steps:
+                until(lambda: self.admin.tries("broker", f"num.io.threads={k}"))
+        tell(k for k in (4, 2, 1) if k >= n)
+        self.undo.append(lambda: tell(k for k in (2, 4, 8) if k > n))
 
     def probe(self, *brokers):
         """Unless this run is the client's alone."""

@@ -135,6 +135,35 @@ class Broker:
         self.tell("stop")
 
 
+class Relay:
+    """examples/lab/relay between clients and a broker's listener; see there for what it can do."""
+
+    def __init__(self, world, port, to):
+        self.control = world.work / f"relay-{port}"
+        self.control.write_text("pass")
+        self.process = subprocess.Popen([str(world.program("examples", "lab", "relay")), "-l", str(port),
+                                         "-c", str(self.control), to], stdout=subprocess.PIPE, text=True)
+        self.hear("ready")
+
+    def hear(self, word):
+        for line in self.process.stdout:
+            if line.startswith(word):
+                return
+        raise Trouble(f"the relay ended, and never said {word}")
+
+    def tell(self, what):
+        if self.control.read_text() == what:
+            return
+        new = self.control.with_suffix(".new")
+        new.write_text(what)
+        new.replace(self.control)
+        self.hear(what)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+
 class Admin:
     """One program for all that an operator does: starting a JVM for each would take longer than the rest."""
 
@@ -151,6 +180,14 @@ class Admin:
             raise Trouble(f"{' '.join(map(str, words))}: {answer or 'no answer'}")
         return answer[3:]
 
+    def tries(self, *words):
+        """What is refused while an earlier setting has not reached every broker."""
+        try:
+            self(*words)
+        except Trouble:
+            return False
+        return True
+
     def stop(self):
         self.process.stdin.close()
         self.process.wait()
@@ -161,7 +198,7 @@ class World:
         self.build, self.work = pathlib.Path(build), pathlib.Path(work)
         self.env = dict(os.environ, ACKTRAIL_LAB=str(self.work / "brokers"))
         self.cluster_id = "acktrailLaboratory0000"
-        self.brokers, self.disks, self.undo, self._admin = {}, {}, [], None
+        self.brokers, self.disks, self.relays, self.undo, self._admin = {}, {}, {}, [], None
 
     def program(self, *parts):
         path = self.build.joinpath(*parts)
@@ -204,6 +241,15 @@ class World:
             broker.resume()
         except ProcessLookupError:
             pass
+
+    def relay(self, tls=False):
+        """In front of broker 1, for clients that begin at world.RELAY (or RELAY_TLS)."""
+        key = RELAY_TLS if tls else RELAY
+        if key not in self.relays:
+            broker = self.broker(1)
+            self.relays[key] = Relay(self, broker.port + key, broker.at(BEHIND_TLS if tls else BEHIND))
+            self.undo.append(self.relays[key].stop)
+        return self.relays[key]
 
     @property
     def admin(self):

@@ -4,6 +4,7 @@
 expect: healthy
 expect-tls: healthy
 forbid: leader-fsync
+slow-ms: 1000
 affected: every batch while the neighbour was there
 at-least: 100
 """

@@ -4,6 +4,7 @@
 expect: healthy
 expect-tls: healthy
 forbid: leader-fsync append-stall
+slow-ms: 1000
 affected: every batch while the other topic's disk was slow
 at-least: 100
 """

@@ -12,11 +12,11 @@ from lablib.world import Missing
 
 def run(lab):
     bdi = pathlib.Path(f"/sys/class/bdi/{lab.disk.number()}")
-    if not (bdi / "strict_limit").exists():
-        raise Missing("this kernel has no strict_limit of dirty pages for one device")
+    if not (bdi / "max_bytes").exists():
+        raise Missing("this kernel has no limit of dirty bytes for one device (max_bytes)")
     topic = lab.topic()
     lab.probe()
-    app = lab.app(topic, size=50000, rate=lab.between(60, 90), message_timeout_ms=60000).acked(20)
+    app = lab.app(topic, size=100000, rate=lab.between(60, 90), message_timeout_ms=60000).acked(20)
 
     def heal():
         lab.disk.heal()
@@ -26,6 +26,6 @@ def run(lab):
     with lab.injected(heal):
         lab.disk.delay(write=lab.between(150, 250))
         (bdi / "strict_limit").write_text("1")
-        (bdi / "max_ratio").write_text("1")
+        (bdi / "max_bytes").write_text(str(4 << 20))
         lab.hold(8)
     app.more(20)

@@ -3,6 +3,7 @@
 
 expect: healthy
 expect-tls: healthy
+slow-ms: 1000
 affected: every batch after the first twenty
 at-least: 100
 """

@@ -9,8 +9,8 @@ at-least: 5
 
 
 def run(lab):
-    topic = lab.topic()
+    topic = lab.topic("1;1;1;1", on="gray,other")
     lab.probe()
-    app = lab.app(topic, linger_ms=lab.between(300, 900)).acked(150)
+    app = lab.app(topic, "-p", 4, linger_ms=lab.between(300, 900)).acked(150)
     with lab.injected():
         app.acked(450)

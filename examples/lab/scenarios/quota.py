@@ -10,8 +10,8 @@ at-least: 10
 
 def run(lab):
     topic = lab.topic()
-    lab.admin("quota", lab.client, lab.between(8, 15) * 1000)
+    lab.admin("quota", lab.client, lab.between(15, 25) * 1000)
     lab.undo.append(lambda: lab.admin("quota", lab.client, 0))
     lab.probe()
     with lab.injected():
-        app = lab.app(topic, "--flush", 3, size=2000, rate=60).acked(120)
+        lab.app(topic, "-c", 160, size=1000, rate=50).process.wait()

@@ -3,7 +3,8 @@
 
 expect: broker-unreachable
 expect-tls: broker-unreachable
-affected: late or failed, and alive while it was not there
+affected: late or failed, and alive while it was not there; what waits goes in few batches
+at-least: 1
 """
 
 

@@ -18,7 +18,7 @@ def run(lab):
     topic, group = lab.topic(), CPU / f"acktrail-lab-{os.getpid()}"
     group.mkdir()
     lab.probe()
-    app = lab.app(topic).acked(20)
+    app = lab.app(topic, batch_num_messages=5).acked(20)
     lab.undo.append(group.rmdir)
     (group / "cpu.cfs_period_us").write_text("1000000")
     (group / "cgroup.procs").write_text(str(app.pid()))

@@ -3,7 +3,8 @@
 
 expect: linger + leader-fsync
 expect-tls: linger + broker-side
-affected: every batch while flushes were slow
+affected: every batch that lived while flushes were slow, from beginning to end
+within: yes
 at-least: 4
 """
 

@@ -3,7 +3,8 @@
 
 expect: broker-unreachable
 expect-tls: no
-affected: every batch; all expire
+affected: every batch; all expire, in one row a scan
+at-least: 2
 """
 from lablib import world
 
@@ -12,4 +13,4 @@ def run(lab):
     topic = lab.topic()
     lab.probe()
     with lab.injected():
-        app = lab.app(topic, to=world.WRONG, message_timeout_ms=lab.between(2000, 4000)).failed(50)
+        app = lab.app(topic, to=world.WRONG, message_timeout_ms=lab.between(2000, 4000)).failed(300)

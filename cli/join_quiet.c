@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * join_quiet.c - a process that stood still: nothing at all was seen of it, while work
+ * that needs nobody else lay there.  Silence alone is no evidence: most have nothing to
+ * do now and then.
+ */
+#include <acktrail/kafka.h>
+#include "join_int.h"
+
+#define QUIET	(50 * JOIN_MS)	/* shorter ones are a busy machine's */
+#define LONG	(1000 * JOIN_MS)	/* so long no thread computes alone */
+#define AWAKE	(50 * JOIN_MS)	/* from its first sign of life until it turns to what lay there */
+
+void quiet_seen(struct quiet *q, int64_t ns)
+{
+	if (q->last_ns && ns - q->last_ns >= QUIET) {
+		q->gap_begin = q->last_ns;
+		q->gap_end = ns;
+		spans_add(&q->gaps, q->gap_begin, ns);
+	}
+	if (ns > q->last_ns)
+		q->last_ns = ns;
+}
+
+/*
+ * Work lay there since `since`, and was taken up at `taken`: was the process silent until
+ * then?  Alive, and not at that work, is something else.
+ */
+void quiet_proof(struct quiet *q, int64_t since, int64_t taken, int64_t least)
+{
+	if (q->gap_end && q->gap_end - since >= least && since >= q->gap_begin - AWAKE &&
+	    taken >= q->gap_end && taken - q->gap_end <= AWAKE)
+		spans_add(&q->still, q->gap_begin, q->gap_end);
+}
+
+/* A handler may have been at a request, computing: that leaves no trace either. */
+static bool in_hand(struct join *j, const struct target *g)
+{
+	struct bconn *c, *tmp;
+	const struct breq *r;
+
+	HASH_ITER(hh, j->bconns, c, tmp) {
+		if (c->target != g)
+			continue;
+		DL_FOREACH(c->open, r)
+			if (r->read_ns <= g->quiet.gap_begin && r->api != KAFKA_FETCH)
+				return true;
+	}
+	return false;
+}
+
+/*
+ * The broker's: a request that had arrived, nothing of that connection before it, and
+ * none of the process's threads did anything until it was read.
+ */
+void quiet_arrival(struct join *j, struct breq *r, const struct event *ev)
+{
+	struct bconn *c = r->bconn;
+	const struct busy *before = c->nr_busy ? &c->ring[(c->nr_busy - 1) % JOIN_BUSY] : NULL;
+
+	if (!c->target)
+		return;
+	quiet_seen(&c->target->quiet, r->read_ns);
+	if (!ev->arrival.arrived_ns)
+		return;
+	if (!before || before->answered <= r->arrived_ns)
+		c->queue_since = r->arrived_ns;
+	r->queue_since = c->queue_since;
+	for (const struct breq *o = c->open; o; o = o->next)
+		if (o != r)
+			return;
+	if (before && before->answered > r->arrived_ns)
+		return;
+	if (c->conn &&
+	    spans_within(&c->conn->throttled, r->arrived_ns, r->read_ns))
+		return;
+	quiet_proof(&c->target->quiet, r->arrived_ns, r->read_ns, in_hand(j, c->target) ? LONG : 2 * QUIET);
+}
+
+/* What is only known to be the broker's: did its process stand still most of the time? */
+void quiet_phase(struct tl_phase *p, const struct bconn *c, int64_t shift)
+{
+	if (!p || !c || !c->target || (p->cause != TL_CAUSE_UNKNOWN && p->cause != TL_CAUSE_BROKER_SIDE))
+		return;
+	if (2 * spans_within(&c->target->quiet.still, p->begin_ns + shift, p->begin_ns + p->ns + shift) < p->ns)
+		return;
+	p->cause = TL_CAUSE_PAUSED;
+	p->culprit = NULL;
+	if (p->known > TL_KNOWN_INFERRED)
+		p->known = TL_KNOWN_INFERRED;
+}
+
+/* Behind a queue that is worked off: it is there because of what held it for the longest. */
+void quiet_backlog(struct tl_phase *p, const struct breq *r)
+{
+	struct tl_phase whole = *p;
+
+	if (!r || !r->queue_since || p->name != TL_PHASE_BEHIND)
+		return;
+	whole.begin_ns = r->queue_since;
+	whole.ns = r->read_ns - r->queue_since;
+	quiet_phase(&whole, r->bconn, 0);
+	p->cause = whole.cause;
+	p->known = whole.known;
+}
+
+/* The client's: of what lies with it, or may, what it could not do while it stood still. */
+void quiet_client(struct jtrail *t, struct tl_phase *p)
+{
+	if (!p || 2 * spans_within(&t->quiet.still, p->begin_ns, p->begin_ns + p->ns) < p->ns)
+		return;
+	p->cause = TL_CAUSE_STARVED;
+	p->culprit = NULL;
+	if (p->known > TL_KNOWN_INFERRED)
+		p->known = TL_KNOWN_INFERRED;
+}
+
+/* A batch that nothing held, and that no thread of the client sent: proof like the others. */
+bool quiet_unsent(struct jtrail *t, int64_t from, int64_t to)
+{
+	int64_t in = spans_within(&t->quiet.gaps, from, to);
+	uint32_t n = t->quiet.gaps.nr < JOIN_SPANS ? t->quiet.gaps.nr : JOIN_SPANS;
+
+	if (to - from < QUIET || 2 * in < to - from)
+		return false;
+	for (uint32_t i = 0; i < n; i++) {
+		int64_t b = t->quiet.gaps.iv[i].begin, e = t->quiet.gaps.iv[i].end;
+
+		if (b < to && e > from && !spans_within(&t->quiet.still, b, e))
+			spans_add(&t->quiet.still, b, e);
+	}
+	return true;
+}

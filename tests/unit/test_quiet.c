@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * test_quiet.c - the broker had a request for two seconds and nothing is known of it:
+ * its process stood still, or its handlers were busy, only where something shows it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "join_feed.h"
+
+static const struct bat before = { 1, 4, 1, 0xab0, 5, 0, 0, 980, 0 };
+static const struct bat late = { 1, 5, 1, 0xab1, 5, 0, 0, 1000, 0 };
+static const struct bat other = { 2, 9, 1, 0xab2, 5, 1, 0, 1000, 0 };
+
+static struct feed *begun(void)
+{
+	struct feed *f = feed_new();
+
+	topic(f, &f->client, 1, "orders");
+	instance(f, 900, 0, 1000000);
+	connection(f, 950, 1);
+	connection(f, 950, 2);
+	probe(f);
+	written(f, 981, &before);
+	arrived(f, 982, 982, &before);
+	appended(f, 983, 984, 4, &before, 10);
+	answered(f, 985, &before);
+	replied(f, 986, &before, 0, 10);
+	acks(f, 986, 1, 0, 0, 2, 10, 5, 980, 980);
+	return f;
+}
+
+static enum tl_cause ended(struct feed *f, uint32_t tid)
+{
+	enum tl_cause cause = TL_CAUSE_UNKNOWN;
+
+	appended(f, 3011, 3012, tid, &late, 15);
+	answered(f, 3013, &late);
+	replied(f, 3014, &late, 0, 15);
+	acks(f, 3014, 1, 0, 0, 2, 15, 5, 1000, 1000);
+	feed_end(f);
+	for (uint32_t i = 0; i < f->nr; i++)
+		if (f->out[i]->crc == late.crc)
+			cause = f->out[i]->verdict.cause;
+	feed_free(f);
+	return cause;
+}
+
+/* Arrived at 1006, read at 3010. */
+static void test_paused(void **unused)
+{
+	struct feed *f = begun();
+
+	(void)unused;
+	written(f, 1005, &late);
+	arrived(f, 1006, 3010, &late);
+	assert_int_equal(ended(f, 4), TL_CAUSE_PAUSED);
+}
+
+/* The same, but another connection's request was read meanwhile: the process ran. */
+static void test_alive(void **unused)
+{
+	struct feed *f = begun();
+
+	(void)unused;
+	written(f, 1005, &late);
+	written(f, 2000, &other);
+	arrived(f, 2001, 2001, &other);
+	arrived(f, 1006, 3010, &late);
+	assert_int_equal(ended(f, 4), TL_CAUSE_BROKER_SIDE);
+}
+
+/* Read at once, appended at 3011 by the thread that had another's append until then, or by one that had not. */
+static enum tl_cause queued(uint32_t tid)
+{
+	struct feed *f = begun();
+
+	written(f, 1000, &other);
+	arrived(f, 1001, 1001, &other);
+	written(f, 1005, &late);
+	arrived(f, 1006, 1006, &late);
+	appended(f, 3000, 3009, 4, &other, 30);
+	return ended(f, tid);
+}
+
+static void test_busy(void **unused)
+{
+	(void)unused;
+	assert_int_equal(queued(4), TL_CAUSE_BROKER_BUSY);
+	assert_int_equal(queued(5), TL_CAUSE_BROKER_SIDE);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_paused), cmocka_unit_test(test_alive), cmocka_unit_test(test_busy),
+	};
+
+	(void)feed_unused;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
