@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* disk.c - the block devices under the log directories: what they are, how busy. */
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "inner.h"
 
 static int read_line(char *to, size_t size, const char *fmt, uint64_t dev, const char *leaf)
 {
-	char path[128];
+	char path[400];
 	FILE *f;
 	int ok;
 
@@ -59,14 +61,60 @@ static struct device *device_add(struct probe *p, uint64_t dev)
 	return d;
 }
 
+/* A loop device is a file of another file system, dm and md are other devices. */
+static void look_beneath(struct device *d)
+{
+	char path[128], file[512];
+	struct dirent *e;
+	struct stat st;
+	DIR *dir;
+
+	if (!read_line(file, sizeof(file), SYS, d->dev, "loop/backing_file")) {
+		d->stacked = 1;
+		if (!stat(file, &st) && S_ISREG(st.st_mode) && major(st.st_dev)) {
+			d->below = st.st_dev;
+			d->below_ino = st.st_ino;
+		}
+		return;
+	}
+	snprintf(path, sizeof(path), SYS, major(d->dev), minor(d->dev), "slaves");
+	dir = opendir(path);
+	while (dir && (e = readdir(dir))) {
+		unsigned major_nr, minor_nr;
+		char line[64], leaf[300];
+
+		snprintf(leaf, sizeof(leaf), "slaves/%s/dev", e->d_name);
+		if (e->d_name[0] == '.' || read_line(line, sizeof(line), SYS, d->dev, leaf) ||
+		    sscanf(line, "%u:%u", &major_nr, &minor_nr) != 2)
+			continue;
+		d->below = d->stacked++ ? 0 : makedev(major_nr, minor_nr);
+	}
+	if (dir)
+		closedir(dir);
+}
+
+/* The device, the whole disk that it is a part of, and what these lie on. */
+static void device_follow(struct probe *p, uint64_t dev, unsigned depth)
+{
+	struct device *d = device_add(p, dev);
+
+	if (!d || depth > 4)
+		return;
+	if (d->parent) {
+		device_follow(p, d->parent, depth);
+		return;
+	}
+	if (!d->stacked)
+		look_beneath(d);
+	if (d->below)
+		device_follow(p, d->below, depth + 1);
+}
+
 void devices_find(struct probe *p)
 {
-	for (unsigned i = 0; i < p->nr_dirs; i++) {
-		struct device *d = p->dirs[i].disk ? device_add(p, p->dirs[i].disk) : NULL;
-
-		if (d && d->parent)
-			device_add(p, d->parent);
-	}
+	for (unsigned i = 0; i < p->nr_dirs; i++)
+		if (p->dirs[i].disk)
+			device_follow(p, p->dirs[i].disk, 0);
 }
 
 void devices_sample(struct probe *p, uint64_t now)

@@ -389,6 +389,10 @@ void events_standing(struct probe *p)
 		ev->parent = d->parent;
 		ev->rotational = d->rotational;
 		ev->write_cache = d->write_cache;
+		ev->stacked = d->stacked;
+		ev->below = d->below;
+		ev->below_ino = d->below_ino;
+		ev->below_fs = d->below_ino ? dev_to_kernel(d->below) : 0;
 		event_commit(p, ring);
 	}
 	for (unsigned i = 0; i < AT_NR_COVER; i++) {

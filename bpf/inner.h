@@ -56,6 +56,8 @@ struct log_dir {
 
 struct device {
 	uint64_t dev, parent;	/* parent: the whole disk of a partition, else 0 */
+	uint64_t below, below_ino;	/* of a stacked one: where its blocks lie, when in one place */
+	uint32_t stacked;	/* devices beneath, or 1 file */
 	uint32_t rotational, write_cache;
 	char name[64];
 };

@@ -29,8 +29,10 @@ struct device {
 	uint64_t dev;
 	const char *name;
 	struct hist *syncs;
-	int64_t	 part[TL_NR_PARTS];
+	int64_t	 part[TL_NR_PARTS], below_ns;
 	uint64_t on_path;
+	const char *below;		/* of a stacked one, when requests there were tied */
+	bool	 stacked;
 };
 
 struct args {
@@ -186,6 +188,10 @@ static void seen(void *arg, const struct tl_sync *s)
 	if (d) {
 		hist_add(d->syncs, s->end_ns - s->begin_ns);
 		d->on_path += s->on_path;
+		d->stacked |= s->parts.stacked;
+		d->below_ns += s->parts.below_ns;
+		if (s->parts.below && !d->below)
+			d->below = strdup(s->parts.below);
 		for (int i = 0; i < TL_NR_PARTS; i++)
 			d->part[i] += s->parts.part[i];
 	}
@@ -254,6 +260,12 @@ static void devices_told(struct args *args)
 			out_s64(o, "p50_ns", hist_quantile(d->syncs, 0.5));
 			out_s64(o, "p99_ns", hist_quantile(d->syncs, 0.99));
 			out_u64(o, "max_ns", d->syncs->max);
+			if (d->stacked)
+				out_bool(o, "stacked", true);
+			if (d->below) {
+				out_text(o, "below", d->below);
+				out_s64(o, "below_ns", d->below_ns);
+			}
 			out_object(o, "parts");
 			for (int k = 0; k < TL_NR_PARTS; k++)
 				if (d->part[k])
@@ -272,6 +284,11 @@ static void devices_told(struct args *args)
 		       d->syncs->nr, d->on_path, span_column(a, sizeof(a), hist_quantile(d->syncs, 0.5), 9),
 		       span_column(b, sizeof(b), hist_quantile(d->syncs, 0.99), 9),
 		       span_column(c, sizeof(c), (int64_t)d->syncs->max, 9), where);
+		if (d->below)
+			printf("%-10s stacked on %s: %.0f%% of that time its data was under way there\n", "", d->below,
+			       100.0 * (double)d->below_ns / (double)(d->syncs->sum ? d->syncs->sum : 1));
+		else if (d->stacked)
+			printf("%-10s stacked: what lies beneath is not seen\n", "");
 	}
 }
 
@@ -315,6 +332,7 @@ int cmd_disk(int argc, char **argv)
 	for (int i = 0; i < args.nr_devices; i++) {
 		free(args.device[i].syncs);
 		free((char *)args.device[i].name);
+		free((char *)args.device[i].below);
 	}
 	free(args.top);
 	status = out_close(&args.out) || fflush(stdout) || missing ? STATUS_CANNOT : STATUS_DONE;
