@@ -4,12 +4,15 @@
 # Set by ctest: ACKTRAIL_BUILD (the build tree), ACKTRAIL_TOP (the source tree).
 set -euo pipefail
 
-# A port that nobody listens on, nor on the next one, which the controller takes.
+# Six ports in a row that nobody listens on: a broker takes up to five, a relay the last.
 free_ports() {
-	local p
-	for ((p = 20000 + RANDOM % 10000; ; p += 2)); do
-		(: <"/dev/tcp/127.0.0.1/$p") 2>/dev/null || (: <"/dev/tcp/127.0.0.1/$((p + 1))") 2>/dev/null ||
-			{ echo "$p"; return; }
+	local p i
+	for ((p = 20000 + RANDOM % 10000; ; p += 6)); do
+		for i in 0 1 2 3 4 5; do
+			! (: <"/dev/tcp/127.0.0.1/$((p + i))") 2>/dev/null || continue 2
+		done
+		echo "$p"
+		return
 	done
 }
 
@@ -32,9 +35,12 @@ eventually() { # COMMAND…
 	done
 }
 
+at_end() { :; }	# a test's own
+
 clean_up() {
 	local status=$?
 	set +e
+	at_end
 	[ -z "$probe_pid" ] || { kill -INT "$probe_pid"; wait "$probe_pid"; } 2>/dev/null
 	[ ! -d "$work/lab/graydisk" ] || "$lab/graydisk" delay flush=0 write=0 read=0 >/dev/null
 	"$lab/broker" stop >/dev/null
