@@ -172,8 +172,6 @@ void req_answered(struct join *j, struct req *r, int64_t ns, int16_t error)
 	conn_sign(r->conn, ns, SIGN_LIFE);
 	r->conn->answered_ns = ns;
 	r->conn->answered_corr = r->key.corr;
-	if (r->breq && r->breq->written_ns && conn_local(r->conn))
-		quiet_proof(&r->conn->trail->quiet, r->breq->written_ns, ns, 50 * JOIN_MS);
 	peer_land(j, r, ns);
 	if (in && !in->produced) {
 		const char *name = kafka_api_name(r->api);
@@ -305,6 +303,13 @@ static bool takes_head(const struct jbatch *jb, const struct jbatch *a)
 	return a->taken || (jb->b.first_ts_ms <= a->b.first_ts_ms && a->b.first_ts_ms <= jb->b.max_ts_ms);
 }
 
+/* Numbered by the same count, other numbers are other messages. */
+static bool same_epoch(const struct jbatch *a, const struct jbatch *b)
+{
+	return a->b.producer.id >= 0 && a->b.producer.id == b->b.producer.id &&
+	       a->b.producer.epoch == b->b.producer.epoch;
+}
+
 static bool given_up(const struct jbatch *jb)
 {
 	const struct tl_attempt *last = &jb->b.attempts[jb->b.nr_attempts - 1];
@@ -360,7 +365,7 @@ void batch_absorb(struct join *j, struct jbatch *jb)
 				jb->split_from = true;
 				past_take(jb, old);
 			}
-		if (!overlaps(a, jb) || !takes_head(jb, a) || !given_up(a) || a->replied_ok)
+		if (!overlaps(a, jb) || same_epoch(a, jb) || !takes_head(jb, a) || !given_up(a) || a->replied_ok)
 			continue;
 		past_take(jb, a);
 		DL_DELETE2(jb->part->open, a, part_prev, part_next);
@@ -501,8 +506,6 @@ static void produce_event(struct join *j, struct jtrail *t, const struct event *
 
 bool client_event(struct join *j, struct jtrail *t, const struct event *ev)
 {
-	if (!t->probe)
-		quiet_seen(&t->quiet, event_axis(ev, ev->ns));
 	switch (ev->type) {
 	case AT_EV_INSTANCE:	 instance_event(j, t, ev); return true;
 	case AT_EV_INSTANCE_END: instance_end(j, t, ev); return true;
