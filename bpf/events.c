@@ -86,6 +86,9 @@ static void on_sync(struct probe *p, const struct rec_sync *r)
 	struct file_id f = names_file(p, r->dev, r->ino);
 	struct ev_sync *ev;
 
+	p->live.syncs++;
+	if (r->h.ns - r->begin_ns > p->live.slowest_ns)
+		p->live.slowest_ns = r->h.ns - r->begin_ns;
 	ev = event_begin(p, ring, AT_EV_SYNC, r->h.ns, r->h.pid, r->h.tid, sizeof(*ev),
 			 f.file, f.topic, NULL, 0);
 	if (!ev)
@@ -297,6 +300,7 @@ static void on_arrival(struct probe *p, const struct rec_arrival *r)
 	struct pending *pend = *pending_at(r->conn);
 	struct ev_arrival *ev;
 
+	p->live.requests++;
 	ev = event_begin(p, AT_BULK, AT_EV_ARRIVAL, r->h.ns, r->h.pid, r->h.tid, sizeof(*ev),
 			 0, 0, r->client, r->client_len <= REC_CLIENT ? r->client_len : 0);
 	if (ev) {

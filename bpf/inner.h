@@ -78,6 +78,7 @@ struct probe {
 	uint64_t events, attached_ns;
 	struct { int on; char text[WHY]; } cover[AT_NR_COVER];
 	uint32_t open_requests;		/* at the end */
+	struct { uint64_t syncs, requests, slowest_ns; bool shown; } live;	/* since the line before */
 	uint32_t last_restated;		/* AT_LAST's seq when what stands was last restated */
 };
 
@@ -89,6 +90,10 @@ bool targets_alive(struct probe *p, bool *changed);
 /* disk.c: block devices under the log directories, and their counters. */
 void devices_find(struct probe *p);
 void devices_sample(struct probe *p, uint64_t now);
+
+/* live.c */
+void live_show(struct probe *p, uint64_t ns, uint64_t dropped);
+void live_clear(const struct probe *p);
 
 /* load.c: the BPF side. */
 int load_open(struct probe *p, char *why, size_t size);

@@ -180,7 +180,7 @@ static void say_start(const struct probe *p)
 static void run(struct probe *p)
 {
 	uint64_t now = at_now(), end = p->opt.duration ? now + (uint64_t)p->opt.duration * SECOND : UINT64_MAX;
-	uint64_t next_sample = now, next_look = now + SECOND, counts[COUNT_NR];
+	uint64_t next_sample = now, looked = now, counts[COUNT_NR];
 
 	while (!stop && now < end) {
 		if (load_poll(p, 100) < 0)
@@ -191,10 +191,11 @@ static void run(struct probe *p)
 			devices_sample(p, now);
 			next_sample += 3ull * SECOND;
 		}
-		if (now >= next_look) {
+		if (now >= looked + SECOND) {
 			bool changed;
 
 			p->writer.account->probe_lost = load_counts(p, counts);
+			live_clear(p);
 			if (!targets_alive(p, &changed)) {
 				fprintf(stderr, "acktrail probe: the process that was named is gone\n");
 				break;
@@ -204,7 +205,8 @@ static void run(struct probe *p)
 				load_watch(p);
 				events_standing(p);
 			}
-			next_look = now + SECOND;
+			live_show(p, now - looked, p->writer.account->probe_lost);
+			looked = now;
 		}
 	}
 }
@@ -258,6 +260,7 @@ int cmd_probe(int argc, char **argv)
 	say_start(p);
 
 	run(p);
+	live_clear(p);
 
 	ended = at_now();
 	load_stop(p);
