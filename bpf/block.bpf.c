@@ -17,7 +17,7 @@ struct {
 	__type(value, __u32);
 } disks SEC(".maps");
 
-struct bio_state { __u64 queue_ns, start_ns; __u32 tid, pid; char comm[REC_COMM]; };
+struct bio_state { __u64 queue_ns, start_ns; __u32 tid, pid, held, pad; char comm[REC_COMM]; };
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
@@ -58,6 +58,7 @@ static __always_inline int bio_queued(struct bio *bio)
 	id = bpf_get_current_pid_tgid();
 	state.tid = (__u32)id;
 	state.pid = id >> 32;
+	state.held = at_in_throttle();
 	bpf_get_current_comm(state.comm, sizeof(state.comm));
 	bpf_map_update_elem(&bios, &key, &state, BPF_ANY);
 	return 0;
@@ -155,6 +156,8 @@ static __always_inline void take_bios(struct request *rq, struct rq_state *state
 			}
 			if (b->start_ns && (!state->start_ns || b->start_ns < state->start_ns))
 				state->start_ns = b->start_ns;
+			if (b->held)
+				state->op |= REC_OP_HELD;
 			bpf_map_delete_elem(&bios, &key);
 		}
 		bio = BPF_CORE_READ(bio, bi_next);

@@ -134,4 +134,31 @@ static __always_inline __u32 at_disk_dev(struct gendisk *disk)
 	return (__u32)BPF_CORE_READ(disk, major) << 20 | (__u32)BPF_CORE_READ(disk, first_minor);
 }
 
+/*
+ * A bio that a cgroup's limit holds back is queued by a worker of kthrotld when its
+ * time has come.  e32cf5dfbe22 (5.17): a worker is found through task.worker_private;
+ * before, nothing tells.
+ */
+struct task_struct___5_17 { void *worker_private; } __attribute__((preserve_access_index));
+struct workqueue_struct___at { char name[24]; } __attribute__((preserve_access_index));
+struct pool_workqueue___at { struct workqueue_struct___at *wq; } __attribute__((preserve_access_index));
+struct worker___at { struct pool_workqueue___at *current_pwq; } __attribute__((preserve_access_index));
+struct kthread___at { struct worker___at *data; } __attribute__((preserve_access_index));
+
+static __always_inline bool at_in_throttle(void)
+{
+	struct task_struct___5_17 *task = (void *)bpf_get_current_task();
+	struct workqueue_struct___at *wq;
+	struct kthread___at *kthread;
+	char name[8] = {};
+
+	if (!(BPF_CORE_READ((struct task_struct *)task, flags) & AT_PF_WQ_WORKER) ||
+	    !bpf_core_field_exists(task->worker_private))
+		return false;
+	kthread = BPF_CORE_READ(task, worker_private);
+	wq = BPF_CORE_READ(kthread, data, current_pwq, wq);
+	bpf_probe_read_kernel(name, sizeof(name), (char *)wq + bpf_core_field_offset(struct workqueue_struct___at, name));
+	return wq && name[0] == 'k' && name[1] == 't' && name[2] == 'h' && name[3] == 'r';
+}
+
 #endif

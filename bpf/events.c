@@ -24,7 +24,7 @@ _Static_assert((int)REC_OP_READ == AT_OP_READ && (int)REC_OP_WRITE == AT_OP_WRIT
 	       (int)REC_OP_OTHER == AT_OP_OTHER, "rec_op is at_op");
 _Static_assert(REC_OP_PREFLUSH == AT_REQ_PREFLUSH << 8 && REC_OP_FUA == AT_REQ_FUA << 8 &&
 	       REC_OP_SYNC == AT_REQ_SYNC << 8 && REC_OP_META == AT_REQ_META << 8 &&
-	       REC_OP_FLUSH_SEQ == AT_REQ_FLUSH_SEQ << 8, "flags of requests");
+	       REC_OP_FLUSH_SEQ == AT_REQ_FLUSH_SEQ << 8 && REC_OP_HELD == AT_REQ_HELD << 8, "flags of requests");
 _Static_assert(REC_HEADER == KAFKA_B_SIZE, "header of a batch");
 
 static enum at_ring ring_for(uint64_t begin, uint64_t end, uint64_t slow)

@@ -33,6 +33,7 @@ enum rec_op { REC_OP_READ, REC_OP_WRITE, REC_OP_FLUSH, REC_OP_DISCARD, REC_OP_OT
 #define REC_OP_SYNC		(4u << 8)
 #define REC_OP_META		(8u << 8)
 #define REC_OP_FLUSH_SEQ	(16u << 8)
+#define REC_OP_HELD		(32u << 8)
 
 struct rec {
 	unsigned int kind, pid;

@@ -193,6 +193,22 @@ static void label_blk_of_others(struct labels *l, const struct blk *b, const str
 		label_others(l, &one.iv[i], p, nr);
 }
 
+static bool is_held(const struct blk *b)
+{
+	return b->op >> 8 & AT_REQ_HELD;
+}
+
+/*
+ * A limit of the cgroup lets go of a bio when it is queued.  It was asked for earlier:
+ * at the latest when the thread that needs it fell asleep.
+ */
+static void label_held(struct labels *l, const struct blk *b, const struct pause *p, uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr; i++)
+		if (is_nap(&p[i]) && p[i].begin < b->queue && p[i].end > b->queue)
+			label(l, p[i].begin, b->queue, TL_PART_BEFORE);
+}
+
 static void label_pauses(struct labels *l, const struct pause *p, uint32_t nr)
 {
 	for (uint32_t i = 0; i < nr; i++)
@@ -250,6 +266,7 @@ void parts_of_sync(struct join *j, struct jtrail *t, const struct event *ev, str
 	uint32_t nb = j->nr_blks < JOIN_BLKS ? j->nr_blks : JOIN_BLKS;
 	uint32_t nc = j->nr_commits < JOIN_COMMITS ? j->nr_commits : JOIN_COMMITS;
 	uint32_t tids[MAX_TIDS], nr_tids = 0, nr_places = 0, np;
+	int64_t commit_begin = INT64_MAX;
 	uint64_t places[MAX_PLACES], dev;
 	bool jbd2;
 
@@ -281,6 +298,8 @@ void parts_of_sync(struct join *j, struct jtrail *t, const struct event *ev, str
 			continue;
 		if (c->waiters > p->waiters)
 			p->waiters = c->waiters;
+		if (c->begin < commit_begin)
+			commit_begin = c->begin;
 		if (nr_tids < MAX_TIDS && c->tid && !c->xfs)
 			tids[nr_tids++] = c->tid;
 	}
@@ -297,6 +316,10 @@ void parts_of_sync(struct join *j, struct jtrail *t, const struct event *ev, str
 			others = b->tid == tids[k];
 		if (b->tid && b->tid == ev->tid && b->ino & AT_PLACE(0) && nr_places < MAX_PLACES)
 			places[nr_places++] = b->ino;
+		/* Held back, it is queued by a worker, and of the journal by its kind alone. */
+		others = others || (is_held(b) && b->op >> 8 & AT_REQ_META && b->queue > commit_begin);
+		if (is_held(b) && (others || blk_of_file(b, ev->sync.dev, ev->sync.ino)))
+			label_held(&l, b, pause, np);
 		if ((b->tid && b->tid == ev->tid) || blk_of_file(b, ev->sync.dev, ev->sync.ino))
 			label_blk(&l, b);
 		/* Flushes are issued by the block layer's own worker for whoever waits. */

@@ -386,6 +386,7 @@ enum at_op { AT_OP_READ, AT_OP_WRITE, AT_OP_FLUSH, AT_OP_DISCARD, AT_OP_OTHER };
 #define AT_REQ_SYNC	4u
 #define AT_REQ_META	8u
 #define AT_REQ_FLUSH_SEQ 16u	/* issued by the flush machinery */
+#define AT_REQ_HELD	32u	/* a limit of its cgroup held it back until it was queued */
 
 enum at_pause {
 	AT_PAUSE_JOURNAL,	/* a handle of the journal, with all that happened in it */
