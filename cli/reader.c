@@ -174,7 +174,7 @@ static struct source *add_source(struct reader *r)
  * Looks at each event: learns names, counts what is not known or damaged.  The
  * earliest time of those that have one goes to *min_ns; false: there is no event.
  */
-static bool survey(struct open_trail *t, const struct chunk *c, uint64_t *min_ns)
+static bool survey(struct open_trail *t, const struct chunk *c, uint64_t *min_ns, uint64_t *max_ns)
 {
 	bool any = false, timed = false;
 	uint64_t bad = 0;
@@ -190,9 +190,18 @@ static bool survey(struct open_trail *t, const struct chunk *c, uint64_t *min_ns
 		if (place.known && event_is_name(place.event.type)) {
 			trail_event(t, c, &place, &ev);
 			trail_learn_name(t, &ev);
-		} else if (!timed || place.event.ns < *min_ns) {
+			continue;
+		}
+		if (!timed || place.event.ns < *min_ns)
 			*min_ns = place.event.ns;
-			timed = true;
+		timed = true;
+		if (place.event.ns > *max_ns)
+			*max_ns = place.event.ns;
+		if (place.event.type == AT_EV_INSTANCE) {
+			trail_event(t, c, &place, &ev);
+			if (!ev.instance.role && ev.instance.message_timeout_ms < UINT32_MAX &&
+			    ev.instance.message_timeout_ms * 1000000 > t->pub.timeout_ns)
+				t->pub.timeout_ns = ev.instance.message_timeout_ms * 1000000;
 		}
 	}
 	if (any && !timed)
@@ -204,10 +213,12 @@ static bool survey(struct open_trail *t, const struct chunk *c, uint64_t *min_ns
 static bool index_trail(struct reader *r, struct open_trail *t, uint64_t *done, uint64_t total)
 {
 	struct chunk c = { .bytes = malloc(t->pub.header.chunk_size) };
+	uint64_t oldest[2] = { 0, 0 }, newest = 0;
 
 	if (!c.bytes)
 		return false;
 	for (uint32_t i = 0; i < t->nr_chunks; i++) {
+		enum at_ring ring = i < t->pub.header.nr_bulk ? AT_BULK : AT_LAST;
 		struct source *s;
 		uint64_t min_ns;
 
@@ -230,8 +241,11 @@ static bool index_trail(struct reader *r, struct open_trail *t, uint64_t *done, 
 		case CHUNK_OK:
 			break;
 		}
-		if (!survey(t, &c, &min_ns))
+		if (!survey(t, &c, &min_ns, &newest))
 			continue;
+		if (min_ns && (!oldest[ring] || min_ns < oldest[ring]))
+			oldest[ring] = min_ns;
+		t->pub.wrapped[ring] |= c.header.seq > (ring == AT_BULK ? t->pub.header.nr_bulk : t->pub.header.nr_last);
 		s = add_source(r);
 		if (!s) {
 			free(c.bytes);
@@ -245,6 +259,8 @@ static bool index_trail(struct reader *r, struct open_trail *t, uint64_t *done, 
 		s->min_ns = min_ns;
 	}
 	free(c.bytes);
+	for (int ring = AT_BULK; ring <= AT_LAST; ring++)
+		t->pub.held_ns[ring] = oldest[ring] && newest > oldest[ring] ? newest - oldest[ring] : 0;
 	if (t->pub.bad_bytes) {
 		t->pub.incomplete = true;
 		say("trail %s is damaged: %llu bytes cannot be read and were skipped", t->pub.path,

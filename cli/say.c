@@ -9,6 +9,7 @@
 
 #include "reader.h"
 #include "say.h"
+#include "span.h"
 
 #define PROGRESS_AFTER_NS	500000000u
 #define PROGRESS_EVERY_NS	100000000u
@@ -83,6 +84,28 @@ void say_progress_off(void)
 	off = true;
 }
 
+/*
+ * A message that expires was produced message.timeout.ms ago, and the trouble began before:
+ * the flight recorder should reach back twice as far.
+ */
+static void say_held(const struct trail *t)
+{
+	uint64_t want = 2 * t->timeout_ns, held = t->held_ns[AT_BULK], mb;
+	char a[40], b[40];
+
+	if (t->header.kind != AT_KIND_SHIM)
+		return;
+	if (t->wrapped[AT_LAST])
+		say("trail %s: so much was late or failed that the flight recorder holds only the last %s of that; "
+		    "give the app a larger ACKTRAIL_MAX_MB", t->path, span_text(a, sizeof(a), (int64_t)t->held_ns[AT_LAST]));
+	if (!t->wrapped[AT_BULK] || !want || held >= want)
+		return;
+	mb = (t->header.file_size >> 20) * (want / 1000 / (held / 1000 + 1) + 1);
+	say("trail %s: the flight recorder held %s of healthy batches, less than twice message.timeout.ms (%s); "
+	    "ACKTRAIL_MAX_MB=%llu would have held enough", t->path, span_text(a, sizeof(a), (int64_t)held),
+	    span_text(b, sizeof(b), (int64_t)t->timeout_ns), (unsigned long long)mb);
+}
+
 static void say_trail(const struct trail *t)
 {
 	if (t->lost)
@@ -91,6 +114,7 @@ static void say_trail(const struct trail *t)
 	if (t->unknown_events)
 		say("trail %s: %llu events of kinds that this version does not know were skipped; "
 		    "upgrade to see them", t->path, (unsigned long long)t->unknown_events);
+	say_held(t);
 	if (t->header.flags & AT_F_STANDBY && !t->header.on_ns && t->live)
 		say("trail %s: its app stands by and records nothing until `acktrail ctl %s on`", t->path, t->path);
 	else if (t->header.flags & AT_F_STANDBY && !t->header.on_ns)

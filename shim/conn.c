@@ -151,8 +151,8 @@ static const struct topic *topic_of(struct conn *c, const struct wire_name *name
 
 /* ---- requests ------------------------------------------------------------ */
 
-static void write_batch(struct thread *t, enum at_ring ring, const struct ev_batch *batch,
-			const struct topic *topic, uint64_t ns, uint16_t flags)
+void conn_write_batch(struct thread *t, enum at_ring ring, const struct ev_batch *batch,
+		      const struct topic *topic, uint64_t ns, uint16_t flags)
 {
 	struct ev_batch *ev = emit(t, ring, AT_EV_BATCH, ns, sizeof(*ev), topic, NULL, 0);
 
@@ -192,7 +192,7 @@ static void on_batch(void *ctx, const struct wire_request *rq, const struct wire
 		batch.epoch = b->id.epoch;
 		batch.attributes = b->id.attributes;
 	}
-	write_batch(p->t, AT_BULK, &batch, topic, b->end_ns, 0);
+	conn_write_batch(p->t, AT_BULK, &batch, topic, b->end_ns, 0);
 	if (!b->index) {
 		c->first = batch;
 		c->first_topic = topic;
@@ -216,6 +216,7 @@ static void enqueue(struct conn *c, const struct wire_request *rq)
 	f->api = rq->api;
 	f->version = rq->version;
 	f->batches = rq->batches;
+	f->restated = false;
 	if (rq->batches) {
 		f->batch = c->first;
 		f->topic = c->first_topic;
@@ -292,9 +293,9 @@ static void on_reply(void *ctx, const struct wire_response *rs, const struct wir
 	const struct topic *topic = topic_of(c, name);
 	struct ev_reply *ev;
 
-	if (ring == AT_LAST && !r->index && c->answered.batches)
-		write_batch(p->t, AT_LAST, &c->answered.batch, c->answered.topic,
-			    c->answered.sent_ns, AT_BATCH_RESTATED);
+	if (ring == AT_LAST && !r->index && c->answered.batches && !c->answered.restated)
+		conn_write_batch(p->t, AT_LAST, &c->answered.batch, c->answered.topic,
+				 c->answered.sent_ns, AT_BATCH_RESTATED);
 	ev = emit(p->t, ring, AT_EV_REPLY, now, sizeof(*ev), topic, NULL, 0);
 	if (ev) {
 		ev->conn = c->id;
@@ -503,9 +504,9 @@ void conn_closed(struct conn *c, enum at_conn_end how, int err)
 		for (uint32_t i = oldest; i != c->tail; i++) {
 			const struct inflight *f = &c->queue[i % NR_INFLIGHT];
 
-			if (f->batches)
-				write_batch(t, AT_LAST, &f->batch, f->topic, f->sent_ns,
-					    AT_BATCH_RESTATED | AT_BATCH_OPEN);
+			if (f->batches && !f->restated)
+				conn_write_batch(t, AT_LAST, &f->batch, f->topic, f->sent_ns,
+						 AT_BATCH_RESTATED | AT_BATCH_OPEN);
 		}
 		ev = emit(t, AT_LAST, AT_EV_CONN_END, at_now(), sizeof(*ev), NULL, NULL, 0);
 		if (ev) {

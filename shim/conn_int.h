@@ -13,6 +13,7 @@ struct inflight {
 	uint32_t corr;
 	int16_t	 api, version;
 	uint16_t batches;
+	bool	 restated;		/* the batch stands in the ring that lasts */
 	const struct topic *topic;	/* of the batch below */
 	struct ev_batch batch;		/* the first; librdkafka sends one */
 };
@@ -47,6 +48,11 @@ struct conn {
 	uint32_t head, tail;		/* of the queue: tail is the sender's, head the receiver's */
 	struct inflight queue[NR_INFLIGHT];
 };
+
+/* ---- conn.c ---------------------------------------------------------------- */
+
+void conn_write_batch(struct thread *t, enum at_ring ring, const struct ev_batch *batch,
+		      const struct topic *topic, uint64_t ns, uint16_t flags);
 
 /* ---- conn_sync.c ----------------------------------------------------------- */
 

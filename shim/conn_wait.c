@@ -3,6 +3,7 @@
 #include "conn_int.h"
 
 #define SAMPLE_NS 1000000000u	/* between two looks at TCP */
+#define NR_RESTATED 256u		/* at one look */
 #define NONE_WAITS	-2		/* .api of what was answered out of its turn */
 
 /*
@@ -51,6 +52,25 @@ uint64_t conn_waiting_since(const struct conn *c)
 		return c->queue[head % NR_INFLIGHT].sent_ns;
 	/* Its bytes find no room. */
 	return conn_parsed(c) && c->out.p.in_frame ? c->out.rq.begin_ns : 0;
+}
+
+/* What goes unanswered must not be recycled with the healthy, should we be killed. */
+void conn_overdue(struct thread *t, struct conn *c, uint64_t before_ns)
+{
+	uint32_t tail = __atomic_load_n(&c->tail, __ATOMIC_ACQUIRE), nr = 0;
+
+	for (uint32_t i = conn_oldest(c); i != tail && nr < NR_RESTATED; i++) {
+		struct inflight *f = &c->queue[i % NR_INFLIGHT];
+
+		if (f->sent_ns >= before_ns)
+			break;
+		if (!f->batches || f->restated)
+			continue;
+		conn_write_batch(t, AT_LAST, &f->batch, f->topic, f->sent_ns,
+				 AT_BATCH_RESTATED | AT_BATCH_OPEN);
+		f->restated = true;
+		nr++;
+	}
 }
 
 uint64_t conn_greeting_since(const struct conn *c)

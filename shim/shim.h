@@ -251,6 +251,7 @@ uint64_t conn_waiting_since(const struct conn *c);
 /* A TLS connection that nothing is known of yet: it was begun then; 0: it is none. */
 uint64_t conn_greeting_since(const struct conn *c);
 bool conn_sample_due(struct conn *c, uint64_t now_ns);	/* and notes that it was taken */
+void conn_overdue(struct thread *t, struct conn *c, uint64_t before_ns);	/* sent before, and not answered */
 
 /* ---- tcp.c --------------------------------------------------------------- */
 

@@ -89,8 +89,11 @@ void tcp_look(int fd, struct conn *c)
 	/* A handshake of librdkafka's; the app's other TLS connections are none of ours. */
 	if (t && !conn_id(c) && t->greets)
 		conn_identify(t, c, t->greets, t->greets_broker);
-	if (t && conn_id(c) && conn_sample_due(c, now))
+	if (t && conn_id(c) && conn_sample_due(c, now)) {
 		sample(t, fd, conn_id(c), now - since, now);
+		if (conn_parsed(c))
+			conn_overdue(t, c, now - OVERDUE_NS);
+	}
 	if (t)
 		thread_leave(t);
 	errno = saved;
