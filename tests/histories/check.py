@@ -342,11 +342,7 @@ class Check:
         print(json.dumps({
             "messages": len(self.report.messages), "rows": len(self.rows),
             "attempts": sum(len(row["attempts"]) for row in self.rows),
-<<<<<<< HEAD
             "told apart": wire.identified, "not told": sum(row["outcome"] == "open" for row in self.rows), "received": len(self.report.received),
-=======
-            "told apart": wire.identified, "received": len(self.report.received),
->>>>>>> 1ec6e58 (wip)
             "outcomes": collections.Counter(m.outcome if m.accepted else "refused" for m in self.report.messages),
             "covered": covered(self, wire),
         }))

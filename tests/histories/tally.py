@@ -5,7 +5,6 @@ import collections
 import json
 import sys
 
-<<<<<<< HEAD
 # What a long run is about: it must have come to pass, each in some history.
 WANTED = """errors pushed, single answers delayed, broker slow, broker down, broker up, leader moved,
 in flight 1, in flight 2, in flight 3, in flight 4, in flight 5, idempotent, not idempotent, linger 0, linger,
@@ -16,8 +15,6 @@ seen: tried again, seen: tried again at another broker, seen: answered with an e
 seen: acked implicitly, seen: duplicate sequence, seen: epoch bumped under a batch, seen: regrouped"""
 LONG = 500
 
-=======
->>>>>>> 1ec6e58 (wip)
 asked, ok, failed = int(sys.argv[1]), 0, 0
 sums, outcomes, covered = collections.Counter(), collections.Counter(), collections.Counter()
 for line in open(sys.argv[2]):
@@ -35,11 +32,7 @@ print("messages: " + ", ".join(f"{n} {k}" for k, n in outcomes.most_common()))
 print("histories that went through it:")
 for name, n in sorted(covered.items()):
     print(f"  {n:6} {name}")
-<<<<<<< HEAD
 missing = {name.strip() for name in WANTED.replace("\n", " ").split(",")} - covered.keys() if asked >= LONG else ()
 for name in missing:
     print(f"  never: {name}")
 sys.exit(ok != asked or bool(missing))
-=======
-sys.exit(ok != asked)
->>>>>>> 1ec6e58 (wip)

@@ -121,11 +121,7 @@ class Wire:
         message = {(m.producer, m.nr): m for m in self.check.report.messages}
         self.moved = collections.defaultdict(list)
         for row in self.check.rows:
-<<<<<<< HEAD
             if "moved_into" in row:
-=======
-            if row.get("moved"):
->>>>>>> 1ec6e58 (wip)
                 self.moved[row["moved_into"]].append(row)
         rows, later = collections.defaultdict(list), collections.defaultdict(list)
         for row in self.check.told:
