@@ -14,6 +14,8 @@
  *	cold N			N writes to a page that is on the disk alone
  *	timer N			sleep by a timed wait on a condition, then write; N times
  *	hold PARTITION		keep its first segment open
+ *	listen FILE		on a port of its own, written to FILE
+ *	talk PORT		send itself a request there, and answer it
  *	quit
  * REPORT gets a line a sync: tid, call, begin and end (CLOCK_MONOTONIC ns), how often the
  * thread lost its CPU meanwhile, path.
@@ -336,9 +338,18 @@ static void hold(int partition)
 		die(path);
 }
 
+static void listen_at(const char *name)
+{
+	int port = talk_listen();
+	FILE *f = port < 0 ? NULL : fopen(name, "w");
+
+	if (!f || fprintf(f, "%d\n", port) < 0 || fclose(f))
+		die(name);
+}
+
 int main(int argc, char **argv)
 {
-	char line[128], call[32];
+	char line[128], call[32], file[100];
 	int a, b;
 
 	if (argc != 3) {
@@ -364,7 +375,12 @@ int main(int argc, char **argv)
 			timer(a);
 		else if (sscanf(line, "roll %d %d", &a, &b) == 2)
 			roll(a, b);
-		else if (sscanf(line, "hold %d", &a) == 1)
+		else if (sscanf(line, "listen %99s", file) == 1)
+			listen_at(file);
+		else if (sscanf(line, "talk %d", &a) == 1) {
+			if (talk_once(a))
+				die("talk");
+		} else if (sscanf(line, "hold %d", &a) == 1)
 			hold(a);
 		else
 			break;

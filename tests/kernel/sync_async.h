@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* sync_async.h - fsync by aio and by io_uring, one at a time, done when they return. */
+/* sync_async.h - what sync_app does besides: fsync by aio and by io_uring, and a request to itself. */
 #ifndef SYNC_ASYNC_H
 #define SYNC_ASYNC_H
 
@@ -13,6 +13,9 @@ struct async {
 };
 
 int async_open(struct async *a, bool uring);		/* 0, or -1 and errno */
-int async_fsync(struct async *a, int fd, bool uring);
+int async_fsync(struct async *a, int fd, bool uring);	/* it is done */
+
+int talk_listen(void);			/* the port, or -1 and errno */
+int talk_once(int port);
 
 #endif
