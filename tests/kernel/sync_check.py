@@ -135,9 +135,9 @@ check(not twice, f"no request is told twice, of {len(blocks)}")
 told = len(writes) + len([b for b in blocks if b["op"] & 0xff == 2 and not b["issue_ns"]]) + len(flushes)
 counted = after[4] - before[4] + after[15] - before[15]
 unseen = counted - told
-check(0 <= unseen <= counted * 0.005, f"each request closed exactly once: {told} told, {counted} counted by the kernel"
-      f" (0.5 % may lack); the probe itself noticed {stale} of {unseen}")
-if unseen:
+check(abs(unseen) <= counted * 0.005, f"each request closed exactly once: {told} told, {counted} counted by the kernel"
+      f" (0.5 % may lack, or be done beside the two looks at the counters); the probe itself noticed {stale} of {unseen}")
+if unseen > 0:
     print(f"  note known to be weak: {unseen} completions for which the kernel ran no program, whoever attached it")
 
 if fs == "ext4":
