@@ -171,7 +171,10 @@ void req_answered(struct join *j, struct req *r, int64_t ns, int16_t error)
 	r->response_ns = ns;
 	conn_sign(r->conn, ns, SIGN_LIFE);
 	r->conn->answered_ns = ns;
+	r->conn->served |= r->api == KAFKA_PRODUCE;
 	r->conn->answered_corr = r->key.corr;
+	if (r->breq && r->breq->written_ns && conn_local(r->conn))
+		quiet_proof(&r->conn->trail->quiet, r->breq->written_ns, ns, 50 * JOIN_MS);
 	peer_land(j, r, ns);
 	if (in && !in->produced) {
 		const char *name = kafka_api_name(r->api);
@@ -506,6 +509,8 @@ static void produce_event(struct join *j, struct jtrail *t, const struct event *
 
 bool client_event(struct join *j, struct jtrail *t, const struct event *ev)
 {
+	if (!t->probe)
+		quiet_seen(&t->quiet, event_axis(ev, ev->ns));
 	switch (ev->type) {
 	case AT_EV_INSTANCE:	 instance_event(j, t, ev); return true;
 	case AT_EV_INSTANCE_END: instance_end(j, t, ev); return true;

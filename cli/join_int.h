@@ -107,6 +107,7 @@ struct conn {
 	struct req *reqs;		/* not yet freed */
 	uint32_t max_corr;
 	int64_t	 asked_ns;		/* the first request since there was none in flight */
+	bool	 served;		/* a Produce was answered on it */
 	int64_t	 answered_ns;		/* the latest answer read, */
 	uint32_t answered_corr;		/* and to which request */
 	struct spans throttled;		/* the broker reads on later, by its own word */

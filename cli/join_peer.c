@@ -6,6 +6,7 @@
 #include <string.h>
 #include "join_int.h"
 
+#define TRIED_AGAIN		(11000 * JOIN_MS)	/* reconnect.backoff.max.ms is 10 s */
 #define IDEMPOTENT_IN_FLIGHT	5	/* librdkafka lowers the limit to this */
 
 /* ---- intervals ------------------------------------------------------------- */
@@ -275,19 +276,24 @@ void conn_event(struct join *j, struct jtrail *t, const struct event *ev)
 
 /*
  * A client that closes while requests wait gave up on the broker's answers: what is
- * down from here on is down because of what held those.
+ * down from here on is down because of what held those.  When it tries again for those
+ * messages and is not served either, each try may be shorter (their time runs out), and
+ * the wait before it longer: still for the same reason.
  */
 static void conn_lost(struct conn *c, uint32_t how, int64_t ns)
 {
 	struct peer *p = c->peer;
+	bool again = p->lost_conn && !c->served && how == AT_END_CLOSED && ns - p->lost_ns < TRIED_AGAIN;
 	int64_t since = 0;
 
 	p->lost_ns = ns;
-	p->lost_cause = how == AT_END_ERROR ? TL_CAUSE_UNREACHABLE : TL_CAUSE_UNKNOWN;
-	p->lost_conn = NULL;
 	for (struct req *r = c->reqs; r; r = r->next)
 		if (r->flying && !r->over && (!since || r->end_ns < since))
 			since = r->end_ns;
+	if (again && since && ns - since < 300 * JOIN_MS)
+		return;			/* TCP was not asked yet */
+	p->lost_cause = how == AT_END_ERROR ? TL_CAUSE_UNREACHABLE : TL_CAUSE_UNKNOWN;
+	p->lost_conn = NULL;
 	if (since && how != AT_END_CLOSED && conn_was_idle(c))
 		p->lost_cause = TL_CAUSE_IDLE;	/* reset when it was used again */
 	if (!since || how != AT_END_CLOSED || ns - since < 100 * JOIN_MS)
