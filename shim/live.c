@@ -131,6 +131,24 @@ bool live_borrowed(void)
 	return w && w->header->pid != (uint32_t)syscall(SYS_getpid);
 }
 
+bool live_executes(void)
+{
+	struct at_writer *w = live_trail();
+
+	if (!w || live_borrowed())
+		return false;
+	__atomic_store_n(&w->header->state, AT_EXECED, __ATOMIC_RELEASE);
+	return true;
+}
+
+void live_stays(void)
+{
+	struct at_writer *w = live_trail();
+
+	if (w)
+		__atomic_store_n(&w->header->state, AT_OPEN, __ATOMIC_RELEASE);
+}
+
 uint32_t live_turn(void)
 {
 	static uint32_t turns;		/* copied by fork, so still rising */

@@ -5,6 +5,7 @@
  *	symbols.c	every exported symbol, handed over to:
  *	find.c		the real function behind a wrapped one
  *	live.c		on, off, fork and exit; the one writer of this process
+ *	exec.c		another program takes the process over
  *	session.c	what happens when recording is turned on or off meanwhile
  *	thread.c	per-thread state
  *	names.c		topic names and ids
@@ -28,6 +29,7 @@
 #ifndef ACKTRAIL_SHIM_H
 #define ACKTRAIL_SHIM_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -122,6 +124,21 @@ bool live_off(void);
 void live_skip(void);		/* one more situation stepped aside from */
 /* A vfork child: our memory is its parent's, its descriptors are copies.  A system call. */
 bool live_borrowed(void);
+
+/* The process is about to execute another program; false: it is not ours, or not watched. */
+bool live_executes(void);
+void live_stays(void);		/* it could not */
+
+/* ---- exec.c ---------------------------------------------------------------- */
+
+int exec_execve(const char *path, char *const argv[], char *const env[]);
+int exec_execv(const char *path, char *const argv[]);
+int exec_execvp(const char *file, char *const argv[]);
+int exec_execvpe(const char *file, char *const argv[], char *const env[]);
+int exec_fexecve(int fd, char *const argv[], char *const env[]);
+int exec_execl(const char *path, const char *arg, va_list ap);
+int exec_execlp(const char *file, const char *arg, va_list ap);
+int exec_execle(const char *path, const char *arg, va_list ap);
 
 /* ---- session.c ------------------------------------------------------------ */
 

@@ -18,6 +18,19 @@
 /* A function of a library that may be there in several copies: the room also gets who called. */
 #define OWNED(ret, name, room, params, ...) EXPORT ret name params { return room(CALLER, __VA_ARGS__); }
 
+/* execl() and friends: a list of arguments that ends with NULL, and what follows it. */
+#define VARIADIC(name, room)						\
+	EXPORT int name(const char *path, const char *arg, ...)		\
+	{								\
+		va_list ap;						\
+		int r;							\
+									\
+		va_start(ap, arg);					\
+		r = room(path, arg, ap);				\
+		va_end(ap);						\
+		return r;						\
+	}
+
 /* __recv_chk and friends are what _FORTIFY_SOURCE makes of recv() and read(). */
 ssize_t __recv_chk(int fd, void *buf, size_t len, size_t room, int flags);
 ssize_t __recvfrom_chk(int fd, void *buf, size_t len, size_t room, int flags, struct sockaddr *from,
@@ -34,6 +47,14 @@ rd_kafka_resp_err_t conf_init(rd_kafka_conf_t *conf, void **opaque, char *errstr
 #define FORTIFIED(fits, call) ((fits) ? (call) : (__builtin_trap(), -1))
 
 LIBC(int, connect, sock_connect, (int fd, const struct sockaddr *to, socklen_t len), (fd, to, len))
+LIBC(int, execve, exec_execve, (const char *path, char *const argv[], char *const env[]), (path, argv, env))
+LIBC(int, execv, exec_execv, (const char *path, char *const argv[]), (path, argv))
+LIBC(int, execvp, exec_execvp, (const char *file, char *const argv[]), (file, argv))
+LIBC(int, execvpe, exec_execvpe, (const char *file, char *const argv[], char *const env[]), (file, argv, env))
+LIBC(int, fexecve, exec_fexecve, (int fd, char *const argv[], char *const env[]), (fd, argv, env))
+VARIADIC(execl, exec_execl)
+VARIADIC(execlp, exec_execlp)
+VARIADIC(execle, exec_execle)
 LIBC(int, close, sock_close, (int fd), (fd))
 LIBC(ssize_t, sendmsg, sock_sendmsg, (int fd, const struct msghdr *m, int flags), (fd, m, flags))
 LIBC(ssize_t, send, sock_send, (int fd, const void *buf, size_t len, int flags), (fd, buf, len, flags))
