@@ -5,6 +5,7 @@
  *
  * A batch is one event that grows in place, as in acks.c.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "shim.h"
@@ -225,7 +226,7 @@ void calls_learn(const rd_kafka_topic_t *rkt, struct instance *in)
 	__atomic_store_n(&o->busy, 0, __ATOMIC_RELEASE);
 }
 
-static struct instance *owner_of(const rd_kafka_topic_t *rkt)
+struct instance *calls_owner(const rd_kafka_topic_t *rkt)
 {
 	for (unsigned i = 0; rkt && i < NR_PROBES; i++) {
 		struct owner *o = owner_slot(rkt, i);
@@ -240,10 +241,28 @@ static struct instance *owner_of(const rd_kafka_topic_t *rkt)
 	return NULL;
 }
 
+/* So that it is known whose call is refused, before any of its messages was sent. */
+rd_kafka_topic_t *calls_topic_new(const void *caller, rd_kafka_t *rk, const char *name,
+				  rd_kafka_topic_conf_t *conf)
+{
+	struct lib *lib = lib_of(caller);
+	rd_kafka_topic_t *rkt;
+	int saved;
+
+	if (!lib || !lib->rd_kafka_topic_new)
+		return NULL;
+	rkt = lib->rd_kafka_topic_new(rk, name, conf);
+	saved = errno;
+	if (rkt && live_trail())
+		calls_learn(rkt, instance_of(rk));
+	errno = saved;
+	return rkt;
+}
+
 static void report(struct thread *t, const struct lib *lib, const rd_kafka_event_t *event,
 		   const rd_kafka_message_t *m)
 {
-	struct instance *in = owner_of(m->rkt);
+	struct instance *in = calls_owner(m->rkt);
 
 	if (in && in->life != t->life)
 		return;

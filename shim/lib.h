@@ -35,6 +35,7 @@ struct thread;
 	O(rd_kafka_message_broker_id)			/* 1.5.0 */ \
 	O(rd_kafka_destroy_flags)			/* 1.0.0 */ \
 	O(rd_kafka_producev)				/* 0.11.4 */ \
+	O(rd_kafka_topic_new) \
 	O(rd_kafka_queue_poll_callback)			/* 0.11.4 */ \
 	O(rd_kafka_produceva)				/* 1.6.0 */ \
 	O(rd_kafka_error_code) O(rd_kafka_error_destroy)
@@ -122,6 +123,9 @@ const struct topic *acks_topic(const struct lib *lib, const rd_kafka_message_t *
 /* calls.c */
 void calls_dr_msg_cb(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque);
 void calls_learn(const rd_kafka_topic_t *rkt, struct instance *in);	/* whose topic that is */
+struct instance *calls_owner(const rd_kafka_topic_t *rkt);		/* NULL: not known */
+rd_kafka_topic_t *calls_topic_new(const void *caller, rd_kafka_t *rk, const char *name,
+				  rd_kafka_topic_conf_t *conf);
 int calls_poll(const void *caller, rd_kafka_t *rk, int timeout_ms);
 int calls_queue_poll(const void *caller, rd_kafka_queue_t *queue, int timeout_ms);
 rd_kafka_resp_err_t calls_flush(const void *caller, rd_kafka_t *rk, int timeout_ms);

@@ -107,7 +107,9 @@ static void call_end(const struct call *c, const struct lib *lib, const rd_kafka
 	if (!t)
 		return;
 	/* A thread that was refused before it ever sent: clear where there is but one. */
-	in = rk ? instance_of(rk) : t->sent_rkt == rkt ? t->sent_inst : instance_only();
+	in = rk ? instance_of(rk) : t->sent_rkt == rkt ? t->sent_inst : calls_owner(rkt);
+	if (!in && !rk)
+		in = instance_only();
 	if (in && in->life != t->life)
 		in = NULL;
 	if (err && t->acked != c->acked) {

@@ -87,6 +87,7 @@ OWNED(int, rd_kafka_queue_poll_callback, calls_queue_poll, (rd_kafka_queue_t *qu
 OWNED(const rd_kafka_message_t *, rd_kafka_event_message_next, calls_event_next, (rd_kafka_event_t *event), event)
 OWNED(size_t, rd_kafka_event_message_array, calls_event_array, (rd_kafka_event_t *event, const rd_kafka_message_t **messages, size_t nr), event, messages, nr)
 OWNED(void, rd_kafka_event_destroy, calls_event_destroy, (rd_kafka_event_t *event), event)
+OWNED(rd_kafka_topic_t *, rd_kafka_topic_new, calls_topic_new, (rd_kafka_t *rk, const char *name, rd_kafka_topic_conf_t *conf), rk, name, conf)
 OWNED(int, rd_kafka_produce, produce_produce, (rd_kafka_topic_t *rkt, int32_t partition, int flags, void *payload, size_t len, const void *key, size_t keylen, void *opaque), rkt, partition, flags, payload, len, key, keylen, opaque)
 OWNED(int, rd_kafka_produce_batch, produce_batch, (rd_kafka_topic_t *rkt, int32_t partition, int flags, rd_kafka_message_t *messages, int nr), rkt, partition, flags, messages, nr)
 OWNED(rd_kafka_error_t *, rd_kafka_produceva, produce_va, (rd_kafka_t *rk, const rd_kafka_vu_t *vus, size_t nr), rk, vus, nr)

@@ -305,7 +305,39 @@ static int churn(char **args)
 	return 0;
 }
 
+struct stranger { struct client c; int nr; };
+
+/* Every call of this thread is refused, by one of several producers. */
+static void *stranger(void *arg)
+{
+	struct stranger *s = arg;
+
+	for (int i = 0; i < s->nr; i++)
+		client_produce_one(&s->c, 0, 5000);
+	return NULL;
+}
+
+static int strangers(char **args)
+{
+	static struct stranger s[3];
+	pthread_t thread;
+
+	(void)args;
+	for (int i = 0; i < 3; i++) {
+		client_open(&s[i].c, "message.max.bytes=2000");
+		s[i].nr = i + 2;
+	}
+	for (int i = 0; i < 3; i++) {
+		MUST(!pthread_create(&thread, NULL, stranger, &s[i]));
+		pthread_join(thread, NULL);
+	}
+	for (int i = 0; i < 3; i++)
+		client_close(&s[i].c);
+	return 0;
+}
+
 const struct scenario life_scenarios[] = {
+	{ "strangers", strangers },
 	{ "bad-ca", bad_ca }, { "retry", retry }, { "conf-null", conf_null }, { "three", three },
 	{ "many", many }, { "come-and-go", come_and_go }, { "fork-worker", fork_worker },
 	{ "fork-exit", fork_exit }, { "exec-child", exec_child }, { "exit-live", exit_live },
