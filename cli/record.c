@@ -297,6 +297,7 @@ static void look_in(const char *dir, const char *prefix, uint64_t since_ns, stru
 static void report(const char *out, const char *cwd, uint64_t since_ns)
 {
 	const char *given = out[0] ? out : getenv("ACKTRAIL_OUT"), *tmp = getenv("TMPDIR");
+	const char *mode = getenv("ACKTRAIL");
 	struct found f = { 0 };
 
 	if (given && *given) {
@@ -311,7 +312,9 @@ static void report(const char *out, const char *cwd, uint64_t since_ns)
 	if (!f.nr) {
 		if (out[0] && out_is_ours)
 			rmdir(out);	/* only when nothing is in it */
-		say("no Kafka client was seen, so there is no trail");
+		say(mode && !strcmp(mode, "standby") ?
+		    "nobody turned recording on (ACKTRAIL=standby, `acktrail ctl`), or no Kafka client was seen: there "
+		    "is no trail" : "no Kafka client was seen, so there is no trail");
 		return;
 	}
 	if (f.nr == 1)
