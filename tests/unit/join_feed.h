@@ -329,6 +329,7 @@ static void appended(struct feed *f, uint64_t begin, uint64_t end, uint32_t tid,
 	ev.append.crc = b->crc;
 	ev.append.count = b->count;
 	ev.append.first_ts_ms = b->created;
+	ev.append.max_ts_ms = b->created_last ? b->created_last : b->created;
 	ev.append.base_offset = offset;
 	ev.append.producer_id = b->seq > 0 ? 7 : -1;
 	ev.append.base_sequence = b->seq > 0 ? b->seq : -1;
