@@ -77,12 +77,12 @@ const struct cover covers[AT_NR_COVER] = {
 		"topic, partition and the 61-byte header of its first 16 batches; size and correlation id of each response; "
 		"the peer's address and port", LEVEL_FULL },
 	[AT_COVER_ARRIVAL] = { "arrival", "sequence numbers of TCP segments to the broker's ports", LEVEL_FULL },
-	[AT_COVER_APPEND] = { "append", "the 61-byte header of the first 16 batches of each write to a segment", LEVEL_APPEND },
+	[AT_COVER_APPEND] = { "append", "the 61-byte header of the first 16 batches of each write to a segment; whether a file was opened to be written through (O_DSYNC)", LEVEL_APPEND },
 	[AT_COVER_SYNC] = { "sync", "names, inode and device numbers of files under the log directories; of an io_submit the operation and descriptor of its "
 		"first 16 requests, of an io_uring request the same", LEVEL_DISK },
 	[AT_COVER_BLOCK] = { "block", "device, sector, size, flags and inode number of each request of the log directories' disks, and of the disk beneath a "
-		"stacked one", LEVEL_DISK },
-	[AT_COVER_JOURNAL] = { "journal", "device and transaction number of each jbd2 commit, device of each log write of XFS; how long the broker's threads hold a handle, and for which inode", LEVEL_DISK },
+		"stacked one; id and name of the thread that queued it", LEVEL_DISK },
+	[AT_COVER_JOURNAL] = { "journal", "device and transaction number of each jbd2 commit, device of each log write of XFS; id and name of the thread whose sync came first; how long the broker's threads hold a handle, and for which inode", LEVEL_DISK },
 	[AT_COVER_WAKE] = { "wake", "which thread of the broker ended the last futex sleep of one that appends, and how long that was", LEVEL_FULL },
 	[AT_COVER_NAP] = { "nap", "when a thread sleeps within its append or sync, for how long, and what the tracepoint before said of it", LEVEL_DISK },
 	[AT_COVER_HEALTH] = { "health", "/sys/dev/block/*/stat, every 3 s", LEVEL_DISK },

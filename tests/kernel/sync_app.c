@@ -261,12 +261,13 @@ static void *locked(void *arg)
 
 static void append_for(int ms, unsigned pause_us)
 {
+	static uint32_t offset = 0x10000;	/* never twice: it is what a batch is told by */
 	uint64_t until = now() + (uint64_t)ms * 1000000u;
 	char path[4096];
 	int fd = segment_open(0, path, sizeof(path));
 
-	for (uint32_t i = 0; now() < until; i++) {
-		append_one(fd, i, path);
+	while (now() < until) {
+		append_one(fd, offset++, path);
 		if (pause_us)
 			usleep(pause_us);
 	}
@@ -282,7 +283,7 @@ static void cold(int n)
 	for (uint32_t i = 0; i < (uint32_t)n; i++) {
 		if (fdatasync(fd) || posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED))
 			die(path);
-		append_one(fd, 0x800000 + i, path);
+		append_one(fd, 0x1000 + i, path);
 	}
 	close(fd);
 }
