@@ -115,7 +115,7 @@ static __always_inline void tell_append(struct op *op, __u64 now, __s64 ret)
 		if (r->unread) {
 			count(COUNT_HEADER_UNREAD);
 			__builtin_memset(r->header, 0, REC_HEADER);
-			bpf_ringbuf_submit(r, 0);
+			rec_submit(r);
 			break;
 		}
 		len = (__u32)r->header[8] << 24 | (__u32)r->header[9] << 16 |
@@ -128,7 +128,7 @@ static __always_inline void tell_append(struct op *op, __u64 now, __s64 ret)
 		}
 		off += len + 12;
 		r->more = i == REC_BATCHES - 1 && ret > 0 && off < (__u64)ret;
-		bpf_ringbuf_submit(r, 0);
+		rec_submit(r);
 	}
 }
 

@@ -255,7 +255,7 @@ static __always_inline void emit(struct rq_state *state, __u32 error)
 	r->queue_pid = state->queue_pid;
 	r->ino_fs = state->ino ? state->ino_fs : 0;
 	__builtin_memcpy(r->comm, state->comm, REC_COMM);
-	bpf_ringbuf_submit(r, 0);
+	rec_submit(r);
 }
 
 /* (rq, error, nr_bytes): never had the queue in front. */

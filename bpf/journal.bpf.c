@@ -56,7 +56,7 @@ int BPF_PROG(journal_end_commit, struct journal_s___at *journal, struct transact
 			__builtin_memcpy(r->comm, w->comm, REC_COMM);
 		else
 			__builtin_memset(r->comm, 0, REC_COMM);
-		bpf_ringbuf_submit(r, 0);
+		rec_submit(r);
 	}
 	bpf_map_delete_elem(&waits, &wait);
 	bpf_map_delete_elem(&commits, &key);
@@ -187,7 +187,7 @@ int journal_handle_end(void *ctx)
 		if (!r->transaction)
 			r->transaction = w->transaction;
 		r->journal_tid = BPF_CORE_READ(journal, j_task, pid);
-		bpf_ringbuf_submit(r, 0);
+		rec_submit(r);
 	}
 	bpf_map_delete_elem(&wishes, &id);
 	return 0;

@@ -373,7 +373,9 @@ int load_poll(struct probe *p, int timeout_ms)
 {
 	int n = ring_buffer__poll(p->load->ring, timeout_ms);
 
-	return n == -EINTR ? 0 : n;
+	if (n < 0 && n != -EINTR)
+		return n;
+	return ring_buffer__consume(p->load->ring);	/* nobody wakes us for a few, see rec_submit() */
 }
 
 uint64_t load_counts(struct probe *p, uint64_t *counts)

@@ -99,6 +99,17 @@ static __always_inline void *rec_begin(__u32 kind, __u64 size, __u64 ns)
 	return r;
 }
 
+/*
+ * The reader comes by itself ten times a second; to wake it for each record would cost
+ * the traced thread microseconds (an interrupt of its own), so only when it falls behind.
+ */
+static __always_inline void rec_submit(void *r)
+{
+	__u64 held = bpf_ringbuf_query(&ring, 0 /* BPF_RB_AVAIL_DATA */), size = bpf_ringbuf_query(&ring, 1 /* BPF_RB_RING_SIZE */);
+
+	bpf_ringbuf_submit(r, held > size / 8 ? 2 /* BPF_RB_FORCE_WAKEUP */ : 1 /* BPF_RB_NO_WAKEUP */);
+}
+
 static __always_inline bool is_target(void)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
@@ -224,7 +235,7 @@ static __noinline __u32 file_meet(struct dentry *dentry, struct inode_key *key,
 	r->depth = depth;
 	read_name(r->name, dentry);
 	read_name(r->parent, parent);
-	bpf_ringbuf_submit(r, 0);
+	rec_submit(r);
 out:
 	/* Only now: whoever finds the file known comes later in the ring buffer. */
 	bpf_map_update_elem(&files, key, known, BPF_ANY);

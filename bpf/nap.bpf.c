@@ -32,7 +32,7 @@ static __always_inline void nap_over(struct op *op, __u32 tid)
 		r->dev = op->file.dev;
 		r->why = why(op);
 		r->transaction = r->journal_tid = 0;
-		bpf_ringbuf_submit(r, 0);
+		rec_submit(r);
 	}
 	op->asleep_ns = op->woken_ns = op->hint_ns = 0;
 }

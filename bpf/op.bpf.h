@@ -85,7 +85,7 @@ static __always_inline void op_tell_sync(struct op *op, __u64 now, __s64 ret, __
 	r->ret = ret;
 	r->flags = flags | (with_naps ? REC_SYNC_NAPS : 0);
 	r->pad = 0;
-	bpf_ringbuf_submit(r, 0);
+	rec_submit(r);
 }
 
 /* The tracepoint in which the current thread is comes right before a sleep. */

@@ -52,7 +52,7 @@ static __always_inline void emit_arrival(struct conn *c, __u32 behind)
 	r->client_len = c->client_len < REC_CLIENT ? c->client_len : REC_CLIENT;
 	r->pad = 0;
 	__builtin_memcpy(r->client, c->client, sizeof(r->client));
-	bpf_ringbuf_submit(r, 0);
+	rec_submit(r);
 }
 
 static __always_inline void emit_topic(struct conn *c, const __u8 *name, __u32 len)
@@ -69,7 +69,7 @@ static __always_inline void emit_topic(struct conn *c, const __u8 *name, __u32 l
 	__builtin_memset(r->name, 0, sizeof(r->name));
 	if (len < REC_NAME)
 		bpf_probe_read_kernel(r->name, len, name);
-	bpf_ringbuf_submit(r, 0);
+	rec_submit(r);
 }
 
 static __always_inline void emit_batch(struct conn *c, __s32 partition, const __u8 *header)
@@ -83,7 +83,7 @@ static __always_inline void emit_batch(struct conn *c, __s32 partition, const __
 		r->partition = partition;
 		r->index = c->batches;
 		bpf_probe_read_kernel(r->header, REC_HEADER, header);
-		bpf_ringbuf_submit(r, 0);
+		rec_submit(r);
 	}
 	c->batches++;
 }

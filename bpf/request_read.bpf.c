@@ -36,7 +36,7 @@ static __always_inline void emit_end(struct conn *c, __u32 how)
 	r->drained_ns = c->last_read_ns;
 	r->conn = c->id;
 	r->how = how;
-	bpf_ringbuf_submit(r, 0);
+	rec_submit(r);
 }
 
 static __always_inline int read_enter(__u32 fd, __u64 buf, __u64 size)

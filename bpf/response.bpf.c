@@ -92,7 +92,7 @@ __noinline int answer_exit(__s64 ret)
 	r->corr = c->out_corr;
 	r->size = c->out_size;
 	r->pad = 0;
-	bpf_ringbuf_submit(r, 0);
+	rec_submit(r);
 	return 0;
 }
 

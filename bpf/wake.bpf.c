@@ -77,7 +77,7 @@ __noinline int wake_tell(__u64 now)
 		r->sleep_ns = s->sleep_ns;
 		r->waker = s->waker;
 		r->pad = 0;
-		bpf_ringbuf_submit(r, 0);
+		rec_submit(r);
 	}
 	s->woken_ns = 0;
 	return 0;

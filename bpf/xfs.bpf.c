@@ -94,7 +94,7 @@ int BPF_PROG(xfs_iclog_sync_done, struct xlog_in_core___at *iclog)
 		r->how = 1;
 		r->by_pid = r->by_tid = 0;
 		__builtin_memset(r->comm, 0, REC_COMM);
-		bpf_ringbuf_submit(r, 0);
+		rec_submit(r);
 	}
 	bpf_map_delete_elem(&iclogs, &key);
 	return 0;
