@@ -46,6 +46,8 @@ static void attempt_json(struct out *o, const struct tl_attempt *a)
 		out_s64(o, "broker", a->broker);
 	if (a->on_wire || a->read_ns)
 		out_u64(o, "corr_id", a->corr_id);
+	if (a->inferred)
+		out_text(o, "known", tl_known_names[TL_KNOWN_INFERRED]);
 	time_json(o, "write_begin_ns", a->write_begin_ns);
 	time_json(o, "write_end_ns", a->write_end_ns);
 	time_json(o, "broker_arrived_ns", a->arrived_ns);

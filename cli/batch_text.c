@@ -157,7 +157,7 @@ static void attempt_text(FILE *f, const struct tl_attempt *a)
 {
 	char when[24], t[24];
 
-	fprintf(f, "    #%u", a->n);
+	fprintf(f, "    #%u%s", a->n, a->inferred ? "~" : "");
 	if (a->broker >= 0)
 		fprintf(f, " to broker %d", a->broker);
 	if (a->on_wire)
@@ -172,7 +172,7 @@ static void attempt_text(FILE *f, const struct tl_attempt *a)
 		fprintf(f, ", answered %s%s%s", name ? name : "error", a->write_end_ns ? " after " : "",
 			a->write_end_ns ? span_text(t, sizeof(t), a->response_read_ns - a->write_end_ns) : "");
 	} else if (a->ended_ns) {
-		fprintf(f, ", connection ended %s", clock_text(when, sizeof(when), a->ended_ns));
+		fprintf(f, ", %s %s", a->inferred ? "given up" : "connection ended", clock_text(when, sizeof(when), a->ended_ns));
 	} else if (a->on_wire) {
 		fputs(", not answered", f);
 	}
