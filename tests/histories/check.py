@@ -337,6 +337,7 @@ class Check:
         self.sent()
         wire = Wire(self)
         wire.received()
+        wire.failed()
         wire.batches()
         self.row_sense()
         print(json.dumps({

@@ -39,7 +39,7 @@ def seen(check, wire):
         yield f"codec {CODECS[b.codec]}"
     crcs = {}
     for b in wire.sent.values():
-        if b.sequence[0] >= 0 and crcs.setdefault((b.key[0], b.topic, b.partition, b.first, b.count), b.sequence[1]) != b.sequence[1]:
+        if b.sequence[0] >= 0 and crcs.setdefault(b.where + (b.first, b.count), b.sequence[1]) != b.sequence[1]:
             yield "seen: epoch bumped under a batch"
     for row in check.rows:
         yield f"seen: {row['outcome']}" if not row.get("moved") else "seen: regrouped"

@@ -18,7 +18,7 @@ class Batch:
         self.begin, self.crc = event["begin_ns"] or event["ns"], event["crc"]
         self.key = p, broker, self.corr, self.begin
         self.first, self.last, self.count = event["first_ts_ms"], event["max_ts_ms"], event["count"]
-        self.partition, self.topic = event["partition"], None
+        self.where = None       # producer, topic, partition
         self.held = None        # its messages, where their timestamps tell
         self.codec = event["attributes"] & 7
         self.sequence = event["producer_id"], event["epoch"], event["base_sequence"]
@@ -37,7 +37,7 @@ class Wire:
             if e["type"] == "batch" and e["conn"] in conns:
                 p, broker = conns[e["conn"]]
                 b = Batch(p, broker, e)
-                self.sent.setdefault(b.key, b).topic = topics[e["topic"]]
+                self.sent.setdefault(b.key, b).where = p, topics[e["topic"]], e["partition"]
 
     def key(self, row, attempt):
         return row["p"], attempt.get("broker"), attempt.get("corr_id"), attempt["write_begin_ns"] - self.check.to_axis
@@ -92,6 +92,22 @@ class Wire:
         if left:
             self.say(f"broker {broker} did not receive {left[:5]}, of {len(left)}")
 
+    # ---- what the shim says of failed messages ------------------------------------------
+
+    def failed(self):
+        """It tells the first and the last timestamp of those that failed together: records have them."""
+        stamps = collections.defaultdict(set)
+        for m in self.check.report.messages:
+            if m.stamp and m.err:
+                stamps[m.producer, m.topic, m.partition, m.err].add(m.stamp)
+        for e in self.check.dump:
+            if e["type"] != "acks" or not e["err"]:
+                continue
+            known = stamps.get((self.check.producer_of.get(e["inst"]), e.get("topic_name"), e["partition"], e["err"]))
+            # Of what a partitioner refused in produce_batch() nothing can be asked.
+            if known and e["last_ts_ms"] and not known >= {e["first_ts_ms"], e["last_ts_ms"]}:
+                self.say(f"{e['count']} messages failed with {e['err']}, the first of {e['first_ts_ms']}, the last of {e['last_ts_ms']}: none is")
+
     # ---- which messages, and how they ended --------------------------------------------
 
     def identify(self):
@@ -103,11 +119,11 @@ class Wire:
             stamped[where].sort(key=lambda m: m.stamp)
         stamps = {where: [m.stamp for m in list_] for where, list_ in stamped.items()}
         for b in self.sent.values():
-            where = b.key[0], b.topic
+            where, partition = b.where[:2], b.where[2]
             if where not in stamped:
                 continue
             held = stamped[where][bisect.bisect_left(stamps[where], b.first):bisect.bisect_right(stamps[where], b.last)]
-            held = [m for m in held if m.partition in (b.partition, -1)]
+            held = [m for m in held if m.partition in (partition, -1)]
             if len(held) == b.count and all(m.partition != -1 for m in held):
                 b.held = frozenset(m.nr for m in held)
 
@@ -119,18 +135,15 @@ class Wire:
         """
         self.identify()
         message = {(m.producer, m.nr): m for m in self.check.report.messages}
-        self.moved = collections.defaultdict(list)
-        for row in self.check.rows:
-            if "moved_into" in row:
-                self.moved[row["moved_into"]].append(row)
+        self.moved = {self.key(row, a) for row in self.check.rows if "moved_into" in row for a in row["attempts"]}
+        self.ended = {self.key(row, a) for row in self.check.told for a in row["attempts"]}
         rows, later = collections.defaultdict(list), collections.defaultdict(list)
         for row in self.check.told:
             if row["attempts"]:
                 rows[self.key(row, row["attempts"][-1])].append(row)
         for b in sorted(self.sent.values(), key=lambda b: b.begin, reverse=True):
-            where = b.key[0], b.topic, b.partition
-            self.one(b, later[where], rows.get(b.key, []), message)
-            later[where].append(b)
+            self.one(b, later[b.where], rows.get(b.key, []), message)
+            later[b.where].append(b)
 
     def one(self, b, later, rows, message):
         after = [x for x in later if x.first <= b.last and b.first <= x.last]
@@ -144,26 +157,25 @@ class Wire:
             said[row["outcome"]] += row["n"]
         self.identified += bool(left)
         if truth != said:
-            self.say(f"request {b.key}, {b.topic}-{b.partition}: its messages ended as {dict(truth)}, rows say {dict(said)} "
+            self.say(f"request {b.key}, {b.where}: its messages ended as {dict(truth)}, rows say {dict(said)} "
                      f"by {[row['join'] for row in rows]} ({[row['id'] for row in rows]}): {sorted(left)[:8]}")
         self.attempts(b, rows)
 
     def attempts(self, b, rows):
-        """A row lists the requests with its bytes; those before, numbered otherwise, moved into it."""
-        before = [x for x in self.sent.values() if x.held == b.held and x.key[0] == b.key[0] and x.begin <= b.begin]
-        before.sort(key=lambda x: x.begin)
-        same = [x.key for x in before if x.crc == b.crc]
+        """
+        A row lists the requests with its bytes, unless its messages were grouped otherwise or
+        numbered anew between them: then the earlier ones moved on.
+        """
+        mine = [x for x in self.sent.values() if x.begin <= b.begin and x.where == b.where and
+                (x.held & b.held if x.held else x.first <= b.last and b.first <= x.last)]
+        mine.sort(key=lambda x: x.begin)
+        cut = max((i + 1 for i, x in enumerate(mine) if (x.held, x.crc) != (b.held, b.crc)), default=0)
+        same = [x.key for x in mine[cut:]]
         for row in rows:
             made = [self.key(row, a) for a in row["attempts"]]
-            if made != same:
+            if made != same and made != [x.key for x in mine if (x.held, x.crc) == (b.held, b.crc)]:
                 self.say(f"{row['id']}: its attempts are {made}, its messages were in {same}")
-            lost = {x.key for x in before if x.crc != b.crc} - self.chain(row["id"])
-            if lost and row is rows[0]:
-                self.say(f"{row['id']}: its messages were in {sorted(lost)} before, which did not move into it")
-
-    def chain(self, into):
-        found = set()
-        for row in self.moved[into]:
-            found.update(self.key(row, a) for a in row["attempts"])
-            found |= self.chain(row["id"])
-        return found
+            # Some of those that shared them ended in part, as rows of their own.
+            lost = {x.key for x in mine if x.held} - set(made) - self.moved - self.ended
+            if lost:
+                self.say(f"{row['id']}: its messages were in {sorted(lost)} before, which did not move on")
