@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* test_parts.c - what a sync and an append waited for, from sleeps, requests and commits by hand. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "join_feed.h"
+
+static struct tl_sync last_sync;
+
+static void keep_sync(void *arg, const struct tl_sync *s)
+{
+	(void)arg;
+	last_sync = *s;
+}
+
+static struct feed *begun(void)
+{
+	struct feed *f = feed_new();
+	struct join_conf conf = { .batch = feed_take, .sync = keep_sync, .arg = f };
+
+	join_free(f->j);
+	f->j = join_new(&conf);
+	join_add_trail(f->j, &f->client);
+	probe(f);
+	memset(&last_sync, 0, sizeof(last_sync));
+	return f;
+}
+
+static void paused(struct feed *f, uint64_t begin, uint64_t end, uint32_t tid, uint32_t why, uint64_t transaction)
+{
+	struct event ev = at(&f->probe, AT_EV_PAUSE, end);
+
+	ev.tid = tid;
+	ev.pause.begin_ns = begin * MS;
+	ev.pause.dev = 7;
+	ev.pause.why = why;
+	ev.pause.transaction = transaction;
+	give(f, ev);
+}
+
+static void committed(struct feed *f, uint64_t begin, uint64_t end, uint32_t waiters)
+{
+	struct event ev = at(&f->probe, AT_EV_COMMIT, end);
+
+	ev.tid = 77;
+	ev.commit.begin_ns = begin * MS;
+	ev.commit.dev = 7;
+	ev.commit.transaction = end;
+	ev.commit.waiters = waiters;
+	give(f, ev);
+}
+
+static void requested(struct feed *f, uint64_t issue, uint64_t done, uint32_t tid, uint64_t ino, uint32_t fs, uint32_t op)
+{
+	struct event ev = at(&f->probe, AT_EV_BLOCK, done);
+
+	ev.block.issue_ns = issue * MS;
+	ev.block.dev = 7;
+	ev.block.op = op;
+	ev.block.ino = ino;
+	ev.block.ino_fs = fs;
+	ev.block.queue_tid = tid;
+	give(f, ev);
+}
+
+static void synced_asleep(struct feed *f, uint64_t begin, uint64_t end, uint32_t tid, uint64_t slept)
+{
+	struct event ev = at(&f->probe, AT_EV_SYNC, end);
+
+	ev.tid = tid;
+	ev.sync.begin_ns = begin * MS;
+	ev.sync.dev = 7;
+	ev.sync.ino = ev.sync.file = FILE_SEGMENT;
+	ev.sync.flags = AT_SYNC_NAPS;
+	ev.sync.slept_ns = slept * MS;
+	give(f, ev);
+}
+
+static int64_t part(enum tl_part_name name)
+{
+	return last_sync.parts.part[name] / (int64_t)MS;
+}
+
+/* Asleep for its own pages, it waits for nobody's flush and nobody's commit. */
+static void test_bystanders(void **state)
+{
+	struct feed *f = begun();
+
+	(void)state;
+	requested(f, 1010, 1040, 78, 0, 0, AT_OP_FLUSH);
+	requested(f, 1002, 1048, 5, FILE_SEGMENT, 7, AT_OP_WRITE);
+	committed(f, 1001, 1049, 3);
+	paused(f, 1000, 1050, 5, AT_PAUSE_PAGE, 0);
+	requested(f, 1060, 1080, 78, 0, 0, AT_OP_FLUSH);
+	committed(f, 1052, 1088, 2);
+	paused(f, 1050, 1090, 5, AT_PAUSE_LOCK, 0);
+	synced_asleep(f, 1000, 1100, 5, 90);
+	assert_int_equal(part(TL_PART_DEVICE), 46);
+	assert_int_equal(part(TL_PART_WRITEBACK), 4);
+	assert_int_equal(part(TL_PART_FLUSH), 20);
+	assert_int_equal(part(TL_PART_SHARED), 16);
+	assert_int_equal(part(TL_PART_LOCK), 4);
+	assert_int_equal(part(TL_PART_CPU), 10);
+	assert_int_equal(part(TL_PART_UNEXPLAINED), 0);
+	assert_int_equal(last_sync.parts.waiters, 2);
+	feed_end(f);
+	feed_free(f);
+}
+
+/* A sleep that was counted and never told must not pass for being awake. */
+static void test_sleep_lost(void **state)
+{
+	struct feed *f = begun();
+
+	(void)state;
+	paused(f, 1000, 1050, 5, AT_PAUSE_LOCK, 0);
+	synced_asleep(f, 1000, 1100, 5, 80);
+	assert_int_equal(part(TL_PART_LOCK), 50);
+	assert_int_equal(part(TL_PART_CPU), 20);
+	assert_int_equal(part(TL_PART_UNEXPLAINED), 30);
+	feed_end(f);
+	feed_free(f);
+}
+
+/* Without a probe of sleeps nothing is said of the CPU. */
+static void test_no_naps(void **state)
+{
+	struct feed *f = begun();
+
+	(void)state;
+	synced(f, 1000, 1100, 5, FILE_SEGMENT, AT_CALL_FSYNC);
+	assert_int_equal(part(TL_PART_CPU), 0);
+	assert_int_equal(part(TL_PART_UNEXPLAINED), 100);
+	feed_end(f);
+	feed_free(f);
+}
+
+/* Another partition of the same disk has files of the same numbers. */
+static void test_other_file_system(void **state)
+{
+	struct feed *f = begun();
+
+	(void)state;
+	requested(f, 1010, 1090, 78, FILE_SEGMENT, 8, AT_OP_WRITE);
+	synced_asleep(f, 1000, 1100, 5, 100);
+	assert_int_equal(part(TL_PART_DEVICE), 0);
+	assert_int_equal(part(TL_PART_UNEXPLAINED), 100);
+	feed_end(f);
+	feed_free(f);
+}
+
+static const struct bat batch = { 0, 0, 1, 0xabcd, 3, 0, -1, 500, 0 };
+
+static const struct tl_phase *append_of(struct feed *f, uint64_t slept)
+{
+	struct event ev = at(&f->probe, AT_EV_APPEND, 1300);
+
+	ev.tid = 5;
+	ev.append.begin_ns = 1000 * MS;
+	ev.append.ret = 100;
+	ev.append.file = FILE_SEGMENT;
+	ev.append.topic = batch.topic;
+	ev.append.crc = batch.crc;
+	ev.append.count = batch.count;
+	ev.append.first_ts_ms = ev.append.max_ts_ms = batch.created;
+	ev.append.base_sequence = -1;
+	ev.append.producer_id = -1;
+	ev.append.flags = AT_BATCH_NAPS;
+	ev.append.slept_ns = slept * MS;
+	give(f, ev);
+	feed_end(f);
+	assert_int_equal(f->nr, 1);
+	return phase_of(f->out[0], TL_PHASE_APPEND);
+}
+
+static void test_append_throttled(void **state)
+{
+	struct feed *f = begun();
+	const struct tl_phase *p;
+
+	(void)state;
+	paused(f, 1010, 1250, 5, AT_PAUSE_DIRTY, 0);
+	paused(f, 1255, 1275, 5, AT_PAUSE_IO, 0);
+	paused(f, 1252, 1280, 5, AT_PAUSE_JOURNAL, 9);
+	paused(f, 1281, 1291, 5, AT_PAUSE_PAGE, 0);
+	p = append_of(f, 270);
+	assert_non_null(p);
+	assert_non_null(p->parts);
+	assert_int_equal(p->parts->part[TL_PART_DIRTY], 240 * (int64_t)MS);
+	assert_int_equal(p->parts->part[TL_PART_SHARED], 20 * (int64_t)MS);
+	assert_int_equal(p->parts->part[TL_PART_HANDLE], 8 * (int64_t)MS);
+	assert_int_equal(p->parts->part[TL_PART_STABLE], 10 * (int64_t)MS);
+	assert_int_equal(f->out[0]->verdict.cause, TL_CAUSE_APPEND_STALL);
+	assert_non_null(strstr(f->out[0]->verdict.causes[0].culprit, "dirty-throttle"));
+	feed_free(f);
+}
+
+/* A write that was kept from a CPU is no fault of the disk. */
+static void test_append_no_cpu(void **state)
+{
+	struct feed *f = begun();
+
+	(void)state;
+	paused(f, 1010, 1020, 5, AT_PAUSE_LOCK, 0);
+	assert_non_null(append_of(f, 10));
+	assert_int_not_equal(f->out[0]->verdict.cause, TL_CAUSE_APPEND_STALL);
+	feed_free(f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_bystanders), cmocka_unit_test(test_sleep_lost), cmocka_unit_test(test_no_naps),
+		cmocka_unit_test(test_other_file_system), cmocka_unit_test(test_append_throttled),
+		cmocka_unit_test(test_append_no_cpu),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
