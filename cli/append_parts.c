@@ -93,4 +93,5 @@ void parts_of_append(struct join *j, struct jtrail *t, const struct event *ev, s
 	if (naps)
 		parts_settle(p, pause, np, (int64_t)ev->append.slept_ns);
 	p->waiters = sharers(j, t->index, p->dev, pause, np);
+	parts_share(j, t, ev->append.pid, begin, end, p);
 }

@@ -135,6 +135,13 @@ static void phase_json(struct out *o, const struct tl_phase *p)
 			out_end(o);
 		}
 		out_end(o);
+		if (p->parts->other_pid) {
+			out_object(o, "shared_with");
+			out_u64(o, "pid", p->parts->other_pid);
+			out_text(o, "command", p->parts->other);
+			out_milli(o, "share", (int64_t)(p->parts->other_share * 1000 + 0.5));
+			out_end(o);
+		}
 	}
 	out_end(o);
 }

@@ -584,6 +584,10 @@ struct chain *lock_wait(struct join *j, const struct jbatch *jb, struct jtrail *
 			bool handed_over);	/* who held its log, by inference; NULL nobody */
 void plogs_free(struct join *j);
 
+/* join_share.c */
+void parts_share(struct join *j, const struct jtrail *t, uint32_t own_pid, int64_t begin, int64_t end,
+		 struct tl_parts *p);
+
 /* join_stall.c */
 void thread_event(struct join *j, struct jtrail *t, const struct event *ev);
 const struct tname *tname_find(const struct join *j, uint32_t trail, uint32_t tid);

@@ -347,6 +347,7 @@ void parts_of_sync(struct join *j, struct jtrail *t, const struct event *ev, str
 	if (ev->sync.flags & AT_SYNC_NAPS)
 		parts_settle(p, pause, np, (int64_t)ev->sync.slept_ns);
 	parts_beneath(j, t->index, dev, begin, end, p);
+	parts_share(j, t, ev->sync.pid, begin, end, p);
 }
 
 void parts_add(struct tl_parts *to, const struct tl_parts *p)
@@ -363,12 +364,17 @@ void parts_add(struct tl_parts *to, const struct tl_parts *p)
 		to->below = p->below;
 	if (p->waiters > to->waiters)
 		to->waiters = p->waiters;
+	if (p->other_pid && (!to->other_pid || p->other_share > to->other_share)) {
+		to->other_pid = p->other_pid;
+		to->other = p->other;
+		to->other_share = p->other_share;
+	}
 }
 
 /* "loop0: flush, shared by 3": the device and what most of the time went to. */
 const char *parts_culprit(struct join *j, const struct tl_parts *p)
 {
-	char text[128];
+	char text[192];
 	int best = TL_PART_UNEXPLAINED, n;
 
 	if (!p->ns)
@@ -387,5 +393,8 @@ const char *parts_culprit(struct join *j, const struct tl_parts *p)
 		n += snprintf(text + n, sizeof(text) - (size_t)n, ": %s", tl_part_names[best]);
 	if (p->waiters > 1)
 		n += snprintf(text + n, sizeof(text) - (size_t)n, ", shared by %u", p->waiters);
+	if (p->other_pid)
+		n += snprintf(text + n, sizeof(text) - (size_t)n, ", shared with %s[%u]: %.0f%% of its requests",
+			      p->other, p->other_pid, 100 * p->other_share);
 	return join_intern(j, text, (size_t)n);
 }

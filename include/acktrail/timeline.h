@@ -101,6 +101,9 @@ struct tl_parts {
 	uint32_t waiters;		/* of the journal commits it waited for; 0 none seen */
 	bool	 seen;			/* a block or journal probe was there to tell */
 	bool	 stacked;		/* loop, dm, md: the device is no disk itself */
+	uint32_t other_pid;		/* most of the device's requests meanwhile were this process's; 0 nobody's */
+	const char *other;		/* its command, and its share of them */
+	double	 other_share;
 };
 
 /* An append that held its partition's log: of all that did the longest. */
