@@ -9,7 +9,7 @@
 //     dirs NAME                        the log directories of its partitions
 //     broker KEY=VALUE…                settings of all brokers that may change while they run
 //     quota CLIENT_ID BYTES_PER_S      0: none
-//     user NAME PASSWORD               a SCRAM user; without a password it is no more
+//     only NODE KEY=VALUE…             the same of one broker
 //     brokers                          how many are up
 
 import java.io.BufferedReader;
@@ -57,13 +57,12 @@ public class Admin {
             case "dirs": return dirs(w[1]);
             case "broker": return admin.incrementalAlterConfigs(Map.of(
                     new ConfigResource(ConfigResource.Type.BROKER, ""), ops(w, 1))).all().get();
+            case "only": return admin.incrementalAlterConfigs(Map.of(
+                    new ConfigResource(ConfigResource.Type.BROKER, w[1]), ops(w, 2))).all().get();
             case "quota": return admin.alterClientQuotas(List.of(new ClientQuotaAlteration(
                     new ClientQuotaEntity(Map.of(ClientQuotaEntity.CLIENT_ID, w[1])),
                     List.of(new ClientQuotaAlteration.Op("producer_byte_rate",
                             w[2].equals("0") ? null : Double.valueOf(w[2])))))).all().get();
-            case "user": return admin.alterUserScramCredentials(List.of(w.length > 2
-                    ? new UserScramCredentialUpsertion(w[1], new ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096), w[2])
-                    : new UserScramCredentialDeletion(w[1], ScramMechanism.SCRAM_SHA_512))).all().get();
             case "brokers": return admin.describeCluster().nodes().get().size();
             default: throw new IllegalArgumentException(w[0]);
         }

@@ -25,6 +25,7 @@ class Head:
         self.phase = said.get("phase")
         self.forbid = said.get("forbid", "").split()
         self.affected = said["affected"]
+        self.any = said.get("any") == "yes"
         self.within = said.get("within") == "yes"
         self.least = int(said.get("at-least", 5))
         self.slow_ms = int(said.get("slow-ms", 100))
@@ -161,9 +162,9 @@ class Lab:
 
     def settings(self, to=w.PLAIN, **settings):
         """-X options of librdkafka; the listener with them."""
-        if self.tls and to in (w.PLAIN, w.RELAY):
-            to = {w.PLAIN: w.TLS, w.RELAY: w.RELAY_TLS}[to]
-            settings.update(security_protocol="ssl", ssl_ca_location=self.world.certificate().with_name("ca.pem"))
+        to = {w.PLAIN: w.TLS, w.RELAY: w.RELAY_TLS}.get(to, to) if self.tls else to
+        if to in (w.TLS, w.RELAY_TLS):
+            settings.update(security_protocol="ssl", ssl_ca_location=self.world.certificate().with_name("broker-ca.pem"))
         settings.setdefault("client_id", self.client)
         settings.setdefault("message_timeout_ms", 30000)
         words = ["-b", self.broker.at(to)]

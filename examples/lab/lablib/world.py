@@ -99,13 +99,12 @@ class Broker:
         kinds = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT," \
                 "WRONG:PLAINTEXT,RELAYED:PLAINTEXT,RELAYED_TLS:SSL"
         first = self.world.brokers.get(1, self) if self.version == "4.3.1" else self
-        scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+        plain = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_alice="alice-secret";'
         settings = [("listener.security.protocol.map", kinds), ("advertised.listeners", ",".join(told)),
                     ("controller.quorum.voters", f"{first.node}@{first.at(CONTROLLER)}"),
                     ("ssl.keystore.type", "PEM"), ("ssl.keystore.location", self.world.certificate()),
-                    ("sasl.enabled.mechanisms", "SCRAM-SHA-512"),
-                    ("listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config", scram),
-                    ("listener.name.sasl_plaintext.scram-sha-512.connections.max.reauth.ms", "2000"),
+                    ("sasl.enabled.mechanisms", "PLAIN"),
+                    ("listener.name.sasl_plaintext.plain.sasl.jaas.config", plain),
                     ("controlled.shutdown.enable", "true")]
         if first is self:
             here.append(f"CONTROLLER://{self.at(CONTROLLER)}")
@@ -127,6 +126,12 @@ class Broker:
 
     def kill(self):
         os.kill(self.pid, signal.SIGKILL)
+
+    def stop_process(self):
+        """As an operator does: it hands its partitions over first."""
+        os.kill(self.pid, signal.SIGTERM)
+        until(lambda: not os.path.exists(f"/proc/{self.pid}") or " Z " in
+              pathlib.Path(f"/proc/{self.pid}/stat").read_text())
 
     def restart(self):
         self.take(self.tell("restart", "--version", self.version))
@@ -206,13 +211,13 @@ class World:
             raise Missing(f"{path} is not built")
         return path
 
-    def certificate(self):
-        pem = self.work / "broker.pem"
+    def certificate(self, name="broker"):
+        """Key and certificate in one; the certificate alone, for who is to trust it, is NAME-ca.pem beside."""
+        pem, key, ca = (self.work / f"{name}{end}.pem" for end in ("", "-key", "-ca"))
         if not pem.exists():
             say("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-                "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", self.work / "key.pem",
-                "-out", self.work / "ca.pem")
-            pem.write_text((self.work / "key.pem").read_text() + (self.work / "ca.pem").read_text())
+                "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", ca)
+            pem.write_text(key.read_text() + ca.read_text())
         return pem
 
     def disk(self, name):

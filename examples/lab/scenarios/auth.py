@@ -1,19 +1,25 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The client's SASL user is deleted while it runs; the broker asks it to authenticate again every two seconds.
+"""The broker gets another certificate while the client runs, and the connections are cut: the client does not trust it.
 
 expect: auth
-expect-tls: no
-affected: late or failed, and alive when the user was no more
+expect-tls: auth
+affected: late or failed, and alive when the certificate was the other one
+at-least: 2
 """
 from lablib import world
 
 
 def run(lab):
-    topic, user = lab.topic(), f"user{lab.seed}"
-    lab.admin("user", user, "secret")
+    topic, lab_relay = lab.topic(), lab.world.relay(tls=True)
+    key = "listener.name.relayed_tls.ssl.keystore.location"
     lab.probe()
-    app = lab.app(topic, to=world.SASL, security_protocol="sasl_plaintext", sasl_mechanism="SCRAM-SHA-512",
-                  sasl_username=user, sasl_password="secret", message_timeout_ms=lab.between(3000, 5000)).acked(20)
-    with lab.injected():
-        lab.admin("user", user)
+    app = lab.app(topic, to=world.RELAY_TLS, message_timeout_ms=lab.between(3000, 5000)).acked(20)
+
+    def heal():
+        lab.admin("only", 1, f"{key}={lab.world.certificate()}")
+
+    with lab.injected(heal):
+        lab.admin("only", 1, f"{key}={lab.world.certificate('other')}")
+        lab_relay.tell("reset")
+        lab_relay.tell("pass")
         app.failed(50)
