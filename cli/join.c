@@ -243,7 +243,7 @@ void join_free(struct join *j)
 		return;
 	while (j->pending)
 		jbatch_drop(j, j->pending);
-	HASH_ITER(hh, j->threads, th, tht) { HASH_DEL(j->threads, th); free(th->links); free(th); }
+	HASH_ITER(hh, j->threads, th, tht) { HASH_DEL(j->threads, th); free(th->links); free(th->copies); free(th); }
 	HASH_ITER(hh, j->reqs, r, rt) { HASH_DEL(j->reqs, r); free(r->links); free(r); }
 	HASH_ITER(hh, j->breqs, br, brt) { HASH_DEL(j->breqs, br); free(br->links); free(br); }
 	HASH_ITER(hh, j->bconns, bc, bct) { HASH_DEL(j->bconns, bc); bconn_free(bc); }

@@ -195,8 +195,10 @@ static struct jbatch *by_sequence(struct join *j, const struct ident *id, const 
 }
 
 /* Another broker's copy of a batch that is known here. */
-static void replica_append(struct jbatch *head, struct jtrail *t, int64_t ns)
+static void replica_append(struct join *j, struct jbatch *head, struct jtrail *t, const struct event *ev)
 {
+	int64_t ns = event_axis(ev, ev->ns), begin = ev->append.begin_ns ? event_axis(ev, ev->append.begin_ns) : ns;
+	struct bthread *th = bthread_get(j, t, ev->tid);
 	struct jbatch *jb;
 
 	DL_FOREACH2(head, jb, id_next) {
@@ -206,6 +208,10 @@ static void replica_append(struct jbatch *head, struct jtrail *t, int64_t ns)
 			has |= jb->b.replicas[i].broker == t->broker;
 		if (has)
 			continue;
+		if (th->copied_ns != begin)
+			th->nr_copies = 0;
+		th->copied_ns = begin;
+		link_add(&th->copies, &th->nr_copies, jb, jb->b.nr_replicas);
 		jb->b.replicas[jb->b.nr_replicas++] = (struct tl_replica){ t->broker, ns, 0 };
 		return;
 	}
@@ -226,7 +232,7 @@ void append_event(struct join *j, struct jtrail *t, const struct event *ev)
 	if (e->ret <= 0 || (f && f->role == AT_ROLE_PASSING))	/* a copy on its way is no append */
 		return;
 	if (e->flags & AT_BATCH_FOLLOWER) {
-		replica_append(head, t, event_axis(ev, ev->ns));
+		replica_append(j, head, t, ev);
 		return;
 	}
 	jb = append_find(head, t, begin, &n);

@@ -154,9 +154,11 @@ void jbatch_drop(struct join *j, struct jbatch *jb)
 		DL_DELETE2(j->pending, jb, pend_prev, pend_next);
 		j->nr_pending--;
 	}
-	if (jb->b.broker_seen)
-		HASH_ITER(hh, j->threads, th, tmp)
+	if (jb->b.broker_seen || jb->b.nr_replicas)
+		HASH_ITER(hh, j->threads, th, tmp) {
 			links_forget(th->links, th->nr_links, jb);
+			links_forget(th->copies, th->nr_copies, jb);
+		}
 	for (uint32_t i = 0; i < jb->b.nr_attempts; i++) {
 		struct link_state *st = &jb->state[i];
 

@@ -105,6 +105,14 @@ static void busy_batch(struct join *j, const struct breq *r, struct busy *b, str
 
 	b->append += a->append_end_ns - a->append_begin_ns;
 	b->fsync += a->sync.ns + a->index.ns;
+	for (uint32_t i = 0; a->append_end_ns && i < jb->b.nr_replicas; i++) {
+		const struct tl_replica *copy = &jb->b.replicas[i];
+		int64_t has = copy->sync_end_ns > copy->append_ns ? copy->sync_end_ns : copy->append_ns;
+
+		has -= after_append(a, r->read_ns);
+		if (has > b->follower)
+			b->follower = has;
+	}
 	if (st->handler_ns > r->read_ns)
 		*(st->handler_synced ? &b->fsync : &b->handlers) += st->handler_ns - r->read_ns;
 	busy_chain(b, st->stall);
@@ -165,9 +173,14 @@ static void lock_again(struct join *j, const struct breq *r, struct jbatch *jb, 
 	const struct tl_attempt *a = &jb->b.attempts[n];
 	int64_t from = after_append(a, r->read_ns);
 
-	for (uint32_t i = 0; i < jb->b.nr_replicas; i++)
-		if (jb->b.replicas[i].append_ns > from)
-			from = jb->b.replicas[i].append_ns;
+	for (uint32_t i = 0; i < jb->b.nr_replicas; i++) {
+		const struct tl_replica *copy = &jb->b.replicas[i];
+
+		if (copy->append_ns > from)
+			from = copy->append_ns;
+		if (copy->sync_end_ns > from)
+			from = copy->sync_end_ns;
+	}
 	if (a->append_end_ns && !jb->state[n].after)
 		jb->state[n].after = lock_wait(j, jb, r->bconn->trail, from, r->answered_ns, true);
 }

@@ -142,6 +142,7 @@ struct busy {
 	int64_t	 fsync, append;		/* ns of these within */
 	int64_t	 lock;			/* and for another's append to the same log */
 	int64_t	 handlers;		/* ns of it until a request handler took it */
+	int64_t	 follower;		/* and until the followers that were seen had it */
 	const char *culprit;		/* of fsync */
 	struct chain *why;		/* of append or lock; the ring's are held */
 	enum tl_known known;
@@ -198,6 +199,9 @@ struct bthread {
 	int64_t	 free_ns, fsync_ns;	/* done with that, and its syncs, at; ns of those */
 	const char *culprit;
 	uint32_t conn, corr;		/* the request that it was for, 0 0 unknown */
+	struct link *copies;		/* a follower's: what it appended last; attempt counts replicas */
+	uint32_t nr_copies;
+	int64_t	 copied_ns;		/* when that write began */
 	struct topic *topic;
 	int32_t	 partition;
 	struct link *links;
@@ -530,7 +534,6 @@ void quiet_seen(struct quiet *q, int64_t ns);
 void quiet_proof(struct quiet *q, int64_t since, int64_t taken, int64_t least);
 void quiet_arrival(struct join *j, struct breq *r, const struct event *ev);
 void quiet_phase(struct tl_phase *p, const struct bconn *c, int64_t shift);
-void quiet_backlog(struct tl_phase *p, const struct breq *r);	/* it stood in the queue that built up meanwhile */
 void quiet_client(struct jtrail *t, struct tl_phase *p);
 bool quiet_unsent(struct jtrail *t, int64_t from, int64_t to);	/* it could have been sent then */
 
@@ -617,7 +620,7 @@ const char *cold_text(struct join *j, const struct inst *in);
 
 /* phases_held.c */
 struct held {
-	int64_t	 fsync, append, lock, handlers, quota, total, first, last, worst, worst_why;
+	int64_t	 fsync, append, lock, handlers, follower, quota, total, first, last, worst, worst_why;
 	const char *culprit;		/* of fsync */
 	struct chain *why;		/* of append or lock */
 };
@@ -626,6 +629,7 @@ struct held held_of(struct join *j, const struct bconn *c, int64_t from, int64_t
 void inherit(struct join *j, struct tl_phase *p, const struct held *h);
 void held_end(struct held *h);
 void inherit_chain(struct join *j, struct tl_phase *p, const struct chain *c);
+void inherit_backlog(struct join *j, struct tl_phase *p, const struct breq *r);
 void inherit_from_peer(struct join *j, struct tl_phase *p, const struct peer *peer);
 void inherit_from_conn(struct join *j, struct tl_phase *p, const struct conn *conn, int64_t from, int64_t to);
 

@@ -90,19 +90,6 @@ void quiet_phase(struct tl_phase *p, const struct bconn *c, int64_t shift)
 		p->known = TL_KNOWN_INFERRED;
 }
 
-/* Behind a queue that is worked off: it is there because of what held it for the longest. */
-void quiet_backlog(struct tl_phase *p, const struct breq *r)
-{
-	struct tl_phase whole = *p;
-
-	if (!r || !r->queue_since || p->name != TL_PHASE_BEHIND)
-		return;
-	whole.begin_ns = r->queue_since;
-	whole.ns = r->read_ns - r->queue_since;
-	quiet_phase(&whole, r->bconn, 0);
-	p->cause = whole.cause;
-	p->known = whole.known;
-}
 
 /* The client's: of what lies with it, or may, what it could not do while it stood still. */
 void quiet_client(struct jtrail *t, struct tl_phase *p)

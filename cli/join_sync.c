@@ -83,6 +83,11 @@ void sync_event(struct join *j, struct jtrail *t, const struct event *ev)
 		th->fsync_ns += end - begin;
 		th->culprit = th->culprit ? th->culprit : parts_culprit(j, &parts);
 	}
+	/* A follower's thread goes on to fetch, and so to tell that it has them, after its syncs. */
+	for (uint32_t i = 0; th && i < th->nr_copies; i++)
+		if (th->copies[i].batch && f && begin >= th->copied_ns && f->topic == th->copies[i].batch->topic &&
+		    f->partition == th->copies[i].batch->b.partition)
+			th->copies[i].batch->b.replicas[th->copies[i].attempt].sync_end_ns = end;
 	if (th && th->nr_links && !path)
 		th->nr_links = 0;	/* it went on to something else */
 	if (makes_durable(ev, f))

@@ -3,6 +3,7 @@
  * phases_attempt.c - one attempt: from the socket to the answer, by the probe's evidence
  * where there is some, else by what the client's own TCP says.
  */
+#include <stdio.h>
 #include "phases_int.h"
 
 /* What TCP said while it waited: the client alone cannot tell more. */
@@ -58,6 +59,25 @@ static bool until_acked(struct cut *c, const struct link_state *st, int64_t to)
 	return true;
 }
 
+/*
+ * Its last byte came late, but all the while the broker was at requests before it and read
+ * nothing: the receive buffer was full.  A slow network leaves the broker idle in between.
+ */
+static bool shut_out(struct cut *c, const struct bconn *bc, const struct tl_attempt *a, const struct link_state *st,
+		     int64_t to, int64_t shift)
+{
+	int64_t end = a->arrived_ns < to ? a->arrived_ns : to;
+	struct held h;
+	bool shut;
+
+	if (end - c->at < SHUT_SLACK)
+		return false;
+	h = held_of(c->j, bc, c->at, end, st->breq, shift);
+	shut = 5 * h.total >= 4 * (end - c->at);
+	held_end(&h);
+	return shut;
+}
+
 /* From the client's socket until the broker read it, or `to` when it never did. */
 static void until_read(struct cut *c, const struct tl_attempt *a, const struct link_state *st, int64_t to)
 {
@@ -74,7 +94,9 @@ static void until_read(struct cut *c, const struct tl_attempt *a, const struct l
 	}
 	if (!a->arrived_ns && !a->read_ns && !a->append_begin_ns && until_acked(c, st, to))
 		return;
-	if (a->arrived_ns)
+	if (a->arrived_ns && shut_out(c, bc, a, st, to, shift))
+		c->known = weaker(c->known, TL_KNOWN_INFERRED);
+	else if (a->arrived_ns)
 		go(c, TL_PHASE_NETWORK, a->arrived_ns, a->broker_known, a->bound_ns);
 	if (to <= c->at)
 		return;
@@ -204,7 +226,7 @@ static void stood_still(struct cut *c, uint32_t first, const struct link_state *
 		if (p->name == TL_PHASE_BROKER_SIDE || p->name == TL_PHASE_BEHIND || p->name == TL_PHASE_QUEUE)
 			quiet_phase(p, bc, shift);
 		if (p->name == TL_PHASE_BEHIND)
-			quiet_backlog(p, st->breq);
+			inherit_backlog(c->j, p, st->breq);
 		if (p->name == TL_PHASE_RESPONSE || (p->name == TL_PHASE_BROKER_SIDE && !bc))
 			quiet_client(c->jb->trail, p);
 	}
@@ -223,6 +245,13 @@ static void until_response(struct cut *c, const struct link_state *st, int64_t t
 		p->cause = TL_CAUSE_NETWORK;
 	else if (conn_says(conn, p->begin_ns, end) == TL_CAUSE_NETWORK)
 		p->cause = TL_CAUSE_NETWORK;	/* what was sent meanwhile was not acknowledged */
+}
+
+static const char *broker_name(struct join *j, int32_t broker)
+{
+	char text[24];
+
+	return join_intern(j, text, (size_t)snprintf(text, sizeof(text), "broker %d", broker));
 }
 
 void phases_attempt(struct cut *c, uint32_t i, int64_t limit)
@@ -257,9 +286,14 @@ void phases_attempt(struct cut *c, uint32_t i, int64_t limit)
 		p = go(c, TL_PHASE_INDEX, a->index_end_ns, known, bound);
 		set_parts(c, p, &a->index);
 		/* Followers that were seen to append only after the leader held it up. */
-		for (uint32_t k = 0; k < c->b->nr_replicas; k++)
-			if (c->b->replicas[k].append_ns > c->at)
-				go(c, TL_PHASE_REPLICATION, c->b->replicas[k].append_ns, known, bound);
+		for (uint32_t k = 0; k < c->b->nr_replicas; k++) {
+			const struct tl_replica *r = &c->b->replicas[k];
+			int64_t until = r->sync_end_ns > r->append_ns ? r->sync_end_ns : r->append_ns;
+
+			p = until > c->at ? go(c, TL_PHASE_REPLICATION, until, known, bound) : NULL;
+			if (p && r->broker >= 0)
+				p->culprit = broker_name(c->j, r->broker);
+		}
 	} else if (a->read_ns && !a->answered && st->breq && !st->breq->answered_ns) {
 		without_append(c, st, a);
 	}
@@ -271,6 +305,10 @@ void phases_attempt(struct cut *c, uint32_t i, int64_t limit)
 		if (!a->read_ns && !a->append_begin_ns)
 			behind_socket(p, conn_of(st));
 	}
+	if (a->answered && cause_of_error(a->error_code) == TL_CAUSE_NO_LEADER)
+		for (uint32_t k = first; k < c->b->nr_phases; k++)
+			if (c->b->phases[k].name == TL_PHASE_REPLICATION || c->b->phases[k].name == TL_PHASE_BROKER_SIDE)
+				c->b->phases[k].cause = TL_CAUSE_NO_LEADER;	/* until it was told so */
 	stood_still(c, first, st, a);
 	c->limit = keep;
 }

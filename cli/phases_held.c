@@ -30,6 +30,7 @@ static void held_add(struct held *h, const struct busy *b, int64_t from, int64_t
 	h->append += (int64_t)(part * (double)b->append);
 	h->lock += (int64_t)(part * (double)b->lock);
 	h->handlers += (int64_t)(part * (double)b->handlers);
+	h->follower += (int64_t)(part * (double)b->follower);
 	if (b->culprit && b->fsync > h->worst) {
 		h->worst = b->fsync;
 		h->culprit = b->culprit;
@@ -114,11 +115,40 @@ void inherit(struct join *j, struct tl_phase *p, const struct held *h)
 		p->cause = h->lock > h->append ? TL_CAUSE_LOG_LOCK : TL_CAUSE_APPEND_STALL;
 		if (h->why)
 			inherit_chain(j, p, h->why);
+	} else if (2 * h->follower >= h->total && h->follower > 0) {
+		p->cause = TL_CAUSE_FOLLOWER;
 	} else if (2 * h->handlers >= h->total && h->handlers > 0) {
 		p->cause = TL_CAUSE_BROKER_BUSY;
 	} else if (h->total > 0) {
 		p->cause = TL_CAUSE_BROKER_SIDE;
 	}
+}
+
+/*
+ * Behind a queue that is worked off, each request of it quickly: it is there because of
+ * what held it for the longest since it was empty.
+ */
+void inherit_backlog(struct join *j, struct tl_phase *p, const struct breq *r)
+{
+	struct tl_phase whole = *p;
+	struct held h;
+
+	if (!r || !r->queue_since || (p->cause != TL_CAUSE_UNKNOWN && p->cause != TL_CAUSE_BROKER_SIDE))
+		return;
+	whole.begin_ns = r->queue_since;
+	whole.ns = r->read_ns - r->queue_since;
+	whole.cause = TL_CAUSE_UNKNOWN;
+	h = held_of(j, r->bconn, r->queue_since, r->read_ns, r, 0);
+	if (2 * h.total >= whole.ns)
+		inherit(j, &whole, &h);
+	held_end(&h);
+	quiet_phase(&whole, r->bconn, 0);
+	if (whole.cause == TL_CAUSE_UNKNOWN || whole.cause == TL_CAUSE_BROKER_SIDE)
+		return;
+	p->cause = whole.cause;
+	p->culprit = whole.culprit;
+	if (p->known > TL_KNOWN_INFERRED)
+		p->known = TL_KNOWN_INFERRED;
 }
 
 /* The window or the socket was full: because of what? */

@@ -169,7 +169,7 @@ void before_send(struct cut *c, int64_t until)
 	wait_for(c, c->jb->peer, until, TL_PHASE_UNKNOWN);
 }
 
-static enum tl_cause cause_of_error(int16_t code)
+enum tl_cause cause_of_error(int16_t code)
 {
 	switch (code) {
 	case 0:  return TL_CAUSE_UNKNOWN;

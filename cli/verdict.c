@@ -33,7 +33,7 @@ enum tl_cause verdict_phase_cause(const struct tl_batch *b, const struct tl_phas
 	case TL_PHASE_APPEND:	   return p->cause ? p->cause : TL_CAUSE_APPEND_STALL;
 	case TL_PHASE_FSYNC:
 	case TL_PHASE_INDEX:	   return p->cause ? p->cause : TL_CAUSE_LEADER_FSYNC;
-	case TL_PHASE_REPLICATION: return TL_CAUSE_FOLLOWER;
+	case TL_PHASE_REPLICATION: return p->cause ? p->cause : TL_CAUSE_FOLLOWER;
 	case TL_PHASE_CALLBACK:	   return p->cause ? p->cause : TL_CAUSE_APP_NOT_POLLING;
 	case TL_PHASE_UNSENT:	   return p->cause;
 	default:		   return TL_CAUSE_UNKNOWN;

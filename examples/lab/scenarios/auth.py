@@ -6,7 +6,9 @@ expect-tls: auth
 affected: late or failed, and alive when the certificate was the other one
 at-least: 2
 """
+import ssl
 from lablib import world
+from lablib.world import until
 
 
 def run(lab):
@@ -19,7 +21,10 @@ def run(lab):
         lab.admin("only", 1, f"{key}={lab.world.certificate()}")
 
     with lab.injected(heal):
+        at = ("127.0.0.1", lab.broker.port + world.BEHIND_TLS)
+        trusted = ssl.get_server_certificate(at)
         lab.admin("only", 1, f"{key}={lab.world.certificate('other')}")
+        until(lambda: ssl.get_server_certificate(at) != trusted)
         lab_relay.tell("reset")
         lab_relay.tell("pass")
         app.failed(50)

@@ -4,7 +4,7 @@
 expect: follower
 expect-tls: broker-side
 affected: late or failed, and alive while the follower's flushes were slow
-at-least: 20
+at-least: 10
 """
 
 
@@ -12,9 +12,9 @@ def run(lab):
     follower = lab.world.broker(2)
     topic = lab.topic("1,2", flush=1, min_insync_replicas=2)
     lab.probe(lab.broker, follower)
-    app = lab.app(topic, message_timeout_ms=20000).acked(20)
+    app = lab.app(topic, rate=lab.between(5, 10), message_timeout_ms=20000).acked(10)
     disk = lab.world.disk("gray2")
     with lab.injected(disk.heal):
         disk.delay(flush=lab.between(100, 200))
         lab.hold(6)
-    app.more(20)
+    app.more(10)

@@ -16,6 +16,6 @@ def run(lab):
     other.stop_process()
     lab.undo.append(other.restart)
     until(lambda: lab.admin("leader", topic, 0) == "1 1")
+    lab.neighbour(topic, "-c", 30, "-X", "acks=1", rate=100).wait()
     with lab.injected():
-        app = lab.app(topic, message_timeout_ms=lab.between(3000, 5000)).failed(50)
-        app.stop()
+        lab.app(topic, message_timeout_ms=lab.between(3000, 5000)).failed(100)

@@ -3,6 +3,7 @@
 
 expect: broker-paused
 expect-tls: broker-side
+slow-ms: 300
 affected: late or failed, and alive while it was stopped
 """
 
