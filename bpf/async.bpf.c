@@ -111,7 +111,7 @@ int BPF_PROG(async_ext4_enter, struct file *file)
 {
 	struct inode_key key;
 
-	if (in_worker() && file_flags(file, &key))
+	if (file && in_worker() && file_flags(file, &key))
 		async_begin(&key, true);
 	return 0;
 }
@@ -128,7 +128,7 @@ int BPF_PROG(async_xfs_enter, struct xfs_inode___at *ip)
 {
 	struct inode_key key = {};
 
-	if (!in_worker() || is_target())	/* of io_uring nothing tells the end */
+	if (!ip || !in_worker() || is_target())	/* of io_uring nothing tells the end */
 		return 0;
 	key.ino = BPF_CORE_READ(ip, i_vnode.i_ino);
 	key.dev = BPF_CORE_READ(ip, i_vnode.i_sb, s_dev);

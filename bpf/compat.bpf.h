@@ -92,13 +92,13 @@ static __always_inline bool at_iclog_at_rest(struct xlog_in_core___at *iclog)
 }
 
 /*
- * Arguments of balance_dirty_pages: fewer since the dirty_throttle_control is passed
- * whole (6.18).  User space counts them, see load.c.
+ * Arguments of balance_dirty_pages: 6.18 passes the dirty_throttle_control whole and
+ * has fewer than its forerunners.  User space counts them, see load.c.
  */
 #define AT_DIRTY_ARGS		8
 #define AT_DIRTY_ARGS_OLD	12
 
-/* 48863ffd3e81 (6.3): io_uring_submit_req, which was io_uring_submit_sqe with other arguments. */
+/* 2ad57931db64 (6.4): io_uring_submit_req, named io_uring_submit_sqe before; without it such a sync begins in its worker. */
 struct io_cqe___at { int fd; } AT_CORE;
 struct io_kiocb___at { __u8 opcode; struct io_cqe___at cqe; __u64 flags; } AT_CORE;
 
@@ -160,5 +160,11 @@ static __always_inline bool at_in_throttle(void)
 	bpf_probe_read_kernel(name, sizeof(name), (char *)wq + bpf_core_field_offset(struct workqueue_struct___at, name));
 	return wq && name[0] == 'k' && name[1] == 't' && name[2] == 'h' && name[3] == 'r';
 }
+
+/*
+ * 6.12's stable line and 6.13 on: an argument of a module's tracepoint may be NULL as far
+ * as the verifier knows.  Programs at those of ext4, jbd2 and XFS check theirs, though it
+ * never is.
+ */
 
 #endif

@@ -39,7 +39,7 @@ int BPF_PROG(journal_end_commit, struct journal_s___at *journal, struct transact
 	struct waiters *w;
 	struct rec_commit *r;
 
-	if (!begin)
+	if (!begin || !journal || !transaction)
 		return 0;
 	wait.transaction = BPF_CORE_READ(transaction, t_tid);
 	w = bpf_map_lookup_elem(&waits, &wait);
@@ -75,6 +75,8 @@ int BPF_PROG(journal_sync_enter, struct file *file, int datasync)
 	struct waiters first = { .nr = 1 }, *w;
 	__u64 id;
 
+	if (!file)
+		return 0;
 	bpf_core_read(&inode, sizeof(inode), &file->f_inode);
 	ei = (void *)inode - bpf_core_field_offset(struct ext4_inode_info___at, vfs_inode);
 	sbi = (void *)BPF_CORE_READ(inode, i_sb, s_fs_info);
@@ -146,14 +148,14 @@ static __always_inline int handle_wish(struct super_block *sb, __u64 ino)
 SEC("tp_btf/ext4_journal_start_inode")
 int BPF_PROG(journal_handle_wish, struct inode *inode)
 {
-	return is_target() ? handle_wish(BPF_CORE_READ(inode, i_sb), BPF_CORE_READ(inode, i_ino)) : 0;
+	return inode && is_target() ? handle_wish(BPF_CORE_READ(inode, i_sb), BPF_CORE_READ(inode, i_ino)) : 0;
 }
 
 /* So on 6.1: the file is that of the write or sync that the thread is in. */
 SEC("tp_btf/ext4_journal_start")
 int BPF_PROG(journal_handle_wish_sb, struct super_block *sb)
 {
-	struct op *op = is_target() ? op_now() : NULL;
+	struct op *op = sb && is_target() ? op_now() : NULL;
 
 	return op ? handle_wish(sb, op->file.ino) : 0;
 }

@@ -113,7 +113,7 @@ int BPF_PROG(sync_ext4_file, struct file *file)
 	struct op *op = op_now();
 	struct inode_key key;
 
-	if (op && op->what & OP_NAMELESS) {
+	if (file && op && op->what & OP_NAMELESS) {
 		op->what = file_flags(file, &key) ? OP_SYNC : 0;
 		op->file = key;
 	}

@@ -55,7 +55,7 @@ int BPF_PROG(xfs_iclog_wait_on, struct xlog_in_core___at *iclog)
 {
 	struct iclog *l;
 
-	if (at_iclog_at_rest(iclog))		/* nothing to wait for */
+	if (!iclog || at_iclog_at_rest(iclog))	/* nothing to wait for */
 		return 0;
 	l = iclog_get((__u64)iclog);
 	if (l)
@@ -83,7 +83,7 @@ int BPF_PROG(xfs_iclog_sync_done, struct xlog_in_core___at *iclog)
 	struct iclog *l = bpf_map_lookup_elem(&iclogs, &key);
 	struct rec_commit *r;
 
-	if (!l)
+	if (!iclog || !l)
 		return 0;
 	if (l->begin_ns && (r = rec_begin(REC_COMMIT, sizeof(*r), bpf_ktime_get_ns()))) {
 		r->h.tid = l->tid;
