@@ -111,8 +111,10 @@ if "throttle" in phases:
     wall = sum(s["ns"] for s in phases["throttle"])
     held = sum(part(s, "before-request") for s in phases["throttle"])
     disk = sum(part(s, "device", "flush", "queue") for s in phases["throttle"])
-    check(held >= 0.5 * wall and held > 2 * disk, f"throttle: {100 * held / wall:.0f} % of {wall / 1e6:.0f} ms before the request"
-          f" (at least half), {100 * disk / wall:.0f} % in queue, device and flush")
+    # Without a journal nothing ties a held write of metadata to its sync: known to be weak, and not guessed at.
+    need = 0.1 if fs == "ext4-nojournal" else 0.5
+    check(held >= need * wall and held > 2 * disk, f"throttle: {100 * held / wall:.0f} % of {wall / 1e6:.0f} ms before the request"
+          f" (at least {100 * need:.0f} %), {100 * disk / wall:.0f} % in queue, device and flush")
 else:
     print("  note not throttled: this machine has no blkio controller of cgroup v1")
 if cache == "through":
@@ -135,8 +137,8 @@ check(not twice, f"no request is told twice, of {len(blocks)}")
 told = len(writes) + len([b for b in blocks if b["op"] & 0xff == 2 and not b["issue_ns"]]) + len(flushes)
 counted = after[4] - before[4] + after[15] - before[15]
 unseen = counted - told
-check(abs(unseen) <= counted * 0.005, f"each request closed exactly once: {told} told, {counted} counted by the kernel"
-      f" (0.5 % may lack, or be done beside the two looks at the counters); the probe itself noticed {stale} of {unseen}")
+check(abs(unseen) <= counted * 0.01, f"each request closed exactly once: {told} told, {counted} counted by the kernel"
+      f" (1 % may lack, or be done beside the two looks at the counters); the probe itself noticed {stale} of {unseen}")
 if unseen > 0:
     print(f"  note known to be weak: {unseen} completions for which the kernel ran no program, whoever attached it")
 
@@ -150,17 +152,19 @@ if fs == "ext4":
     check(mine and len(mine) < n / 4, f"64 threads: {n} syncs share {len(mine)} commits")
     check(0.9 * n <= waited <= n + 64 and most <= 64,
           f"64 threads: waiters of those commits sum up to {waited}, at most {most} of one")
-    # Told by the program's clock alone: a sync's own commit is the last one that ended within it.
+    # By the program's clock alone: a sync waited for one of the commits that ended within it.  So a commit
+    # had at least those that had no other, and at most those that it ended within.
     ends = sorted((c["ns"], c["waiters"]) for c in mine)
-    own = {}
+    least, most = dict.fromkeys((e for e, _ in ends), 0), dict.fromkeys((e for e, _ in ends), 0)
     for s in phases["shared"]:
         b, e = s["begin_ns"] - axis, s["begin_ns"] - axis + s["ns"]
-        last = [end for end, _ in ends if b <= end <= e]
-        if last:
-            own[last[-1]] = own.get(last[-1], 0) + 1
-    off = sum(abs(own.get(end, 0) - waiters) for end, waiters in ends)
-    check(off <= 0.1 * n, f"64 threads: waiters {[w for _, w in ends]}, by the syncs' own times {[own.get(e, 0) for e, _ in ends]}"
-          " (a tenth may differ)")
+        within = [end for end, _ in ends if b <= end <= e]
+        for end in within:
+            most[end] += 1
+            least[end] += len(within) == 1
+    off = sum(max(least[end] - waiters, waiters - most[end], 0) for end, waiters in ends)
+    check(off <= 0.02 * n, f"64 threads: waiters {[w for _, w in ends]} lie between what the syncs' own times allow:"
+          f" {[(least[e], most[e]) for e, _ in ends]}")
     shown = [s.get("waiters", 0) for s in phases["shared"]]
     check(median(shown) > 8, f"64 threads: the syncs say that they shared with {median(shown):.0f} at the median")
 elif fs == "xfs":
