@@ -9,7 +9,7 @@
 //     dirs NAME                        the log directories of its partitions
 //     broker KEY=VALUE…                settings of all brokers that may change while they run
 //     quota CLIENT_ID BYTES_PER_S      0: none
-//     only NODE KEY=VALUE…             the same of one broker
+//     only NODE KEY=VALUE…             the same of one broker; %20 is a space
 //     brokers                          how many are up
 
 import java.io.BufferedReader;
@@ -79,7 +79,7 @@ public class Admin {
     private static Map<String, String> pairs(String[] w, int from) {
         Map<String, String> pairs = new HashMap<>();
         for (int i = from; i < w.length; i++)
-            pairs.put(w[i].split("=", 2)[0], w[i].split("=", 2)[1]);
+            pairs.put(w[i].split("=", 2)[0], w[i].split("=", 2)[1].replace("%20", " "));
         return pairs;
     }
 

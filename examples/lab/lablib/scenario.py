@@ -130,6 +130,9 @@ class Lab:
                 return name
         raise Trouble(f"no topic comes to lie on {on}")
 
+    def topic_dir(self, topic, partition=0):
+        return next(d for d in (f"{log}/{topic}-{partition}" for log in self.broker.log_dirs) if os.path.isdir(d))
+
     def handlers(self, n):
         """num.io.threads of all brokers: by halves, and by doubling again, as Kafka wants it."""
         def tell(steps):

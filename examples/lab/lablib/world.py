@@ -15,6 +15,9 @@ JVM = ["java", "-Xmx128m", "-Xshare:auto", "-XX:+UseSerialGC", "-XX:TieredStopAt
 PLAIN, CONTROLLER, TLS, SASL, WRONG, NOBODY, BEHIND, RELAY, BEHIND_TLS, RELAY_TLS = range(10)
 
 
+PASSWORD = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_alice="{}";'
+
+
 class Trouble(Exception):
     """The laboratory itself did not work: neither right nor wrong."""
 
@@ -77,16 +80,16 @@ class Disk:
 
 
 class Broker:
-    def __init__(self, world, node, log_dirs, version="4.3.1", settings=()):
-        self.world, self.node, self.version = world, node, version
-        self.name = f"lab{os.getpid()}-{node}-{version}"
+    def __init__(self, world, node, log_dirs):
+        self.world, self.node, self.version = world, node, world.version
+        self.name = f"lab{os.getpid()}-{node}-{self.version}"
         self.port = free_ports(10)
         self.log_dirs = [str(d) for d in log_dirs]
         options = []
-        for key, value in self.settings() + [s.split("=", 1) for s in settings]:
+        for key, value in self.settings():
             options += ["--set", f"{key}={value}"]
         self.take(self.tell("start", "--port", self.port, "--node-id", node, "--log-dir", ",".join(self.log_dirs),
-                            "--cluster-id", world.cluster_id, "--version", version, *options))
+                            "--cluster-id", world.cluster_id, "--version", self.version, *options))
 
     def at(self, which):
         return f"127.0.0.1:{self.port + which}"
@@ -98,13 +101,13 @@ class Broker:
         told = [f"{name}://{self.at(port)}" for name, (_, port) in listeners.items()]
         kinds = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT," \
                 "WRONG:PLAINTEXT,RELAYED:PLAINTEXT,RELAYED_TLS:SSL"
-        first = self.world.brokers.get(1, self) if self.version == "4.3.1" else self
-        plain = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_alice="alice-secret";'
+        first = self.world.brokers.get(1, self)
         settings = [("listener.security.protocol.map", kinds), ("advertised.listeners", ",".join(told)),
                     ("controller.quorum.voters", f"{first.node}@{first.at(CONTROLLER)}"),
                     ("ssl.keystore.type", "PEM"), ("ssl.keystore.location", self.world.certificate()),
                     ("sasl.enabled.mechanisms", "PLAIN"),
-                    ("listener.name.sasl_plaintext.plain.sasl.jaas.config", plain),
+                    ("listener.name.sasl_plaintext.plain.sasl.jaas.config", PASSWORD.format("alice-secret")),
+                    ("listener.name.sasl_plaintext.plain.connections.max.reauth.ms", "3000"),
                     ("controlled.shutdown.enable", "true")]
         if first is self:
             here.append(f"CONTROLLER://{self.at(CONTROLLER)}")
@@ -199,8 +202,9 @@ class Admin:
 
 
 class World:
-    def __init__(self, build, work):
-        self.build, self.work = pathlib.Path(build), pathlib.Path(work)
+    def __init__(self, build, work, version="4.3.1"):
+        self.build, self.work, self.version = pathlib.Path(build), pathlib.Path(work), version
+        self.work.mkdir(exist_ok=True)
         self.env = dict(os.environ, ACKTRAIL_LAB=str(self.work / "brokers"))
         self.cluster_id = "acktrailLaboratory0000"
         self.brokers, self.disks, self.relays, self.undo, self._admin = {}, {}, {}, [], None
