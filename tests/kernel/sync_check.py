@@ -83,7 +83,7 @@ with open(f"{work}/phases") as f:
                 (crowd if name == "shared" else slow).append(part(s, "unexplained") / s["ns"])
         phases[name] = found
 
-check(not missing, f"every sync is found: {total - missing} of {total}")
+check(missing <= (total * 0.005 if os.environ.get("ACKTRAIL_EMULATED") else 0), f"every sync is found: {total - missing} of {total}")
 # A virtual CPU stands still whenever the host has none for it, and tells nobody; an emulated one all the more.
 some = 0.10 if os.environ.get("ACKTRAIL_EMULATED") else 0.03
 check(odd <= total * some, f"within 5 % or 100 µs of the program's own clock: {total - parted - odd} of {total - parted},"
