@@ -167,7 +167,8 @@ class Lab:
         """-X options of librdkafka; the listener with them."""
         to = {w.PLAIN: w.TLS, w.RELAY: w.RELAY_TLS}.get(to, to) if self.tls else to
         if to in (w.TLS, w.RELAY_TLS):
-            settings.update(security_protocol="ssl", ssl_ca_location=self.world.certificate().with_name("broker-ca.pem"))
+            settings.setdefault("security_protocol", "ssl")
+            settings.setdefault("ssl_ca_location", self.world.certificate().with_name("broker-ca.pem"))
         settings.setdefault("client_id", self.client)
         settings.setdefault("message_timeout_ms", 30000)
         words = ["-b", self.broker.at(to)]

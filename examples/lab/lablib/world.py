@@ -107,7 +107,6 @@ class Broker:
                     ("ssl.keystore.type", "PEM"), ("ssl.keystore.location", self.world.certificate()),
                     ("sasl.enabled.mechanisms", "PLAIN"),
                     ("listener.name.sasl_plaintext.plain.sasl.jaas.config", PASSWORD.format("alice-secret")),
-                    ("listener.name.sasl_plaintext.plain.connections.max.reauth.ms", "3000"),
                     ("controlled.shutdown.enable", "true")]
         if first is self:
             here.append(f"CONTROLLER://{self.at(CONTROLLER)}")
