@@ -124,11 +124,16 @@ class Lab:
         for attempt in range(12):
             name = f"{self.name}-{len(self.topics)}-{attempt}-{time.time_ns() % 10**9}"
             self.admin("topic", name, replicas, *said)
-            where = sorted(re.findall(r"\b1:(\d+):(\S+)", self.admin("dirs", name)))
-            if all(d.startswith(disks[int(p) % len(disks)]) for p, d in where):
+            here = sum("1" in partition.split(",") for partition in replicas.split(";"))
+            until(lambda: len(self.lies(name)) >= here)
+            if all(d.startswith(disks[int(p) % len(disks)]) for p, d in self.lies(name)):
                 self.topics.append(name)
                 return name
         raise Trouble(f"no topic comes to lie on {on}")
+
+    def lies(self, topic):
+        """[(partition, directory)] of broker 1, as far as they are made."""
+        return re.findall(r"\b1:(\d+):(\S+)", self.admin("dirs", topic))
 
     def topic_dir(self, topic, partition=0):
         return next(d for d in (f"{log}/{topic}-{partition}" for log in self.broker.log_dirs) if os.path.isdir(d))

@@ -10,7 +10,7 @@ at-least: 10
 
 def run(lab):
     topic = lab.topic()
-    lab.admin("quota", lab.client, lab.between(15, 25) * 1000)
+    lab.admin("quota", lab.client, lab.between(6, 9) * 1000)
     lab.undo.append(lambda: lab.admin("quota", lab.client, 0))
     lab.probe()
     with lab.injected():
