@@ -145,7 +145,7 @@ static void append_take(struct join *j, struct jtrail *t, struct jbatch *jb, uin
 	if (!jb->b.bytes)
 		jb->b.bytes = e->bytes;
 	if (a->broker < 0)
-		a->broker = t->broker;
+		a->broker = broker_of(j, t, e->pid);
 	/* The weaker of two ways says how sure it is. */
 	if (jb->b.client && (how < TL_JOIN_CRC || jb->b.join < how))
 		jb->b.join = how;
@@ -198,6 +198,7 @@ static struct jbatch *by_sequence(struct join *j, const struct ident *id, const 
 static void replica_append(struct join *j, struct jbatch *head, struct jtrail *t, const struct event *ev)
 {
 	int64_t ns = event_axis(ev, ev->ns), begin = ev->append.begin_ns ? event_axis(ev, ev->append.begin_ns) : ns;
+	int32_t broker = broker_of(j, t, ev->append.pid);
 	struct bthread *th = bthread_get(j, t, ev->tid);
 	struct jbatch *jb;
 
@@ -205,14 +206,14 @@ static void replica_append(struct join *j, struct jbatch *head, struct jtrail *t
 		bool has = jb->b.nr_replicas >= 4;
 
 		for (uint32_t i = 0; i < jb->b.nr_replicas; i++)
-			has |= jb->b.replicas[i].broker == t->broker;
+			has |= jb->b.replicas[i].broker == broker;
 		if (has)
 			continue;
 		if (th->copied_ns != begin)
 			th->nr_copies = 0;
 		th->copied_ns = begin;
 		link_add(&th->copies, &th->nr_copies, jb, jb->b.nr_replicas);
-		jb->b.replicas[jb->b.nr_replicas++] = (struct tl_replica){ t->broker, ns, 0 };
+		jb->b.replicas[jb->b.nr_replicas++] = (struct tl_replica){ broker, ns, 0 };
 		return;
 	}
 }

@@ -249,28 +249,42 @@ static void breq_by_corr(struct join *j, struct breq *br)
 			batch_link(r->links[i].batch, r->links[i].attempt, br);
 }
 
+/* One probe may watch several brokers. */
+static struct target *target_of(struct join *j, const struct jtrail *t, uint32_t pid)
+{
+	struct key2 key = { t->index, pid };
+	struct target *g;
+
+	HASH_FIND(hh, j->targets, &key, sizeof(key), g);
+	return g;
+}
+
+int32_t broker_of(struct join *j, const struct jtrail *t, uint32_t pid)
+{
+	const struct target *g = target_of(j, t, pid);
+
+	return g ? g->broker : t->broker;
+}
+
 static void arrival(struct join *j, struct jtrail *t, const struct event *ev)
 {
 	const struct ev_arrival *e = &ev->arrival;
 	struct breq *r = breq_get(j, t, ev, e->conn, e->corr);
-	struct key2 key = { t->index, e->pid };
-	struct target *target;
 
 	if (r->told)
 		return;
-	HASH_FIND(hh, j->targets, &key, sizeof(key), target);
 	r->told = true;
 	r->read_ns = event_axis(ev, ev->ns);
 	r->arrived_ns = event_axis(ev, e->arrived_ns);
 	r->size = e->size;
 	r->api = e->api;
 	r->acks = e->acks;
-	r->broker = target ? target->broker : t->broker;
+	r->broker = broker_of(j, t, e->pid);
 	r->client_id = join_intern(j, ev->tail, ev->tail_len);
 	r->bconn->peer_hi = e->peer_hi;
 	r->bconn->peer_lo = e->peer_lo;
 	r->bconn->peer_port = e->peer_port;
-	r->bconn->target = target;
+	r->bconn->target = target_of(j, t, e->pid);
 	quiet_arrival(j, r, ev);
 	pair_by_address(j, r->bconn);
 	breq_by_corr(j, r);

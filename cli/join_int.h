@@ -560,6 +560,7 @@ void breq_unlink(struct join *j, struct breq *r);
 bool broker_may_tell(struct join *j, const struct jbatch *jb);
 bool broker_probed(struct join *j, const struct jbatch *jb);
 void bconn_free(struct bconn *c);
+int32_t broker_of(struct join *j, const struct jtrail *t, uint32_t pid);
 struct busy busy_of(struct join *j, const struct breq *r);
 struct jbatch *broker_batch(struct join *j, struct jtrail *t, const struct ident *id);
 void broker_only_pend(struct join *j, struct jbatch *jb, int64_t ns);
