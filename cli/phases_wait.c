@@ -64,7 +64,7 @@ static void unanswered(const struct join *j, const struct peer *peer, int64_t at
 /* Nobody knows who leads its partition, but all that might are down. */
 static void every_broker(const struct cut *c, struct slice *best)
 {
-	struct slice s = { .until = best->until };
+	struct slice all = { .until = best->until };
 	struct peer *p, *tmp;
 	bool any = false;
 
@@ -72,14 +72,19 @@ static void every_broker(const struct cut *c, struct slice *best)
 		if (p->key.trail != c->jb->inst->key.trail || p->key.conn != c->jb->inst->key.id ||
 		    p->key.corr & 0x80000000u)
 			continue;
-		any = true;
-		s.found = false;
+		struct slice s = { .until = all.until };
+
 		slice_look(&p->down, TL_PHASE_BROKER_DOWN, c->at, &s);
 		if (!s.found)
 			return;
+		/* The library tries only those that it needs: of the others there is no cause. */
+		if (!any || all.cause == TL_CAUSE_UNKNOWN || all.cause == TL_CAUSE_COLD_START)
+			all = s;
+		all.until = s.until;
+		any = true;
 	}
 	if (any && !best->found)
-		*best = s;
+		*best = all;
 }
 
 /* Why it was not being sent until `to`, as far as the connection's history tells. */
