@@ -113,10 +113,20 @@ static struct jbatch *append_find(struct jbatch *head, const struct jtrail *t, i
  * Its request lay in the queue that all handlers take from, and the one that took it was
  * still at another request's append or sync: none was free.
  */
-static void handler_was(struct link_state *st, const struct bthread *th)
+static void handler_was(struct link_state *st, const struct bthread *th, const struct topic *topic,
+			int32_t partition, int64_t begin)
 {
 	const struct breq *r = st->breq;
 
+	if (r && th->roll.end > r->read_ns && th->roll.begin >= r->read_ns && th->roll.end <= begin &&
+	    begin - th->roll.end <= 5 * JOIN_MS && th->roll.topic == topic && th->roll.partition == partition &&
+	    2 * (th->roll.end - th->roll.begin) >= th->roll.end - r->read_ns) {
+		/* Up to Kafka 3.6 whoever rolls a segment syncs the producers' snapshot, before it appends. */
+		st->handler_ns = th->roll.end;
+		st->handler_synced = true;
+		st->handler_culprit = th->roll.culprit;
+		return;
+	}
 	if (!r || !th->free_ns || th->free_ns <= r->read_ns ||
 	    (th->conn == r->key.conn && th->corr == r->key.corr))
 		return;
@@ -154,7 +164,7 @@ static void append_take(struct join *j, struct jtrail *t, struct jbatch *jb, uin
 		DL_APPEND2(f->waiting, jb, file_prev, file_next);
 	}
 	if (th->begin_ns != begin)
-		handler_was(&jb->state[n], th);
+		handler_was(&jb->state[n], th, jb->topic, jb->b.partition, begin);
 	if (!th->nr_links || th->begin_ns != begin) {
 		th->nr_links = 0;
 		th->begin_ns = begin;

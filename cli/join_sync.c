@@ -83,6 +83,13 @@ void sync_event(struct join *j, struct jtrail *t, const struct event *ev)
 		th->fsync_ns += end - begin;
 		th->culprit = th->culprit ? th->culprit : parts_culprit(j, &parts);
 	}
+	if (th && !path && f && f->topic) {
+		th->roll.topic = f->topic;
+		th->roll.partition = f->partition;
+		th->roll.begin = begin;
+		th->roll.end = end;
+		th->roll.culprit = parts_culprit(j, &parts);
+	}
 	/* A follower's thread goes on to fetch, and so to tell that it has them, after its syncs. */
 	for (uint32_t i = 0; th && i < th->nr_copies; i++)
 		if (th->copies[i].batch && f && begin >= th->copied_ns && f->topic == th->copies[i].batch->topic &&
