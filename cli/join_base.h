@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * join_base.h - what both sides of the join are made of: keys, names, intervals.
+ */
+#ifndef ACKTRAIL_JOIN_BASE_H
+#define ACKTRAIL_JOIN_BASE_H
+
+#include <uthash.h>
+#include <utlist.h>
+#include "join.h"
+
+#define JOIN_MS		1000000LL
+#define JOIN_SPANS	64u	/* intervals remembered of a kind */
+
+void *join_alloc(size_t n);		/* zeroed; ends the program when there is none */
+_Noreturn void join_no_memory(void);
+
+struct topic {
+	char	*name;
+	bool	 internal;
+	UT_hash_handle hh;
+};
+
+struct interned { char *s; UT_hash_handle hh; };
+
+/* A number of some trail → a thing. */
+struct key2 { uint32_t trail, id; };
+struct key3 { uint32_t trail, conn, corr; };
+
+struct topic_id { struct key2 key; struct topic *topic; UT_hash_handle hh; };
+struct topic_uuid { uint64_t uuid[2]; struct topic *topic; UT_hash_handle hh; };
+
+/* Intervals of one kind, merged when close; the last may still be open. */
+struct spans {
+	struct span_iv { int64_t begin, end; enum tl_cause cause; struct conn *conn; int64_t since; } iv[JOIN_SPANS];
+	uint32_t nr;			/* ever added */
+	int64_t	 open_since;		/* 0: none open */
+	enum tl_cause open_cause;
+	struct conn *open_conn;		/* down because that was given up, unanswered since open_conn_since */
+	int64_t	 open_conn_since;
+};
+
+/* See join_quiet.c: signs of life of a process, and when it is proven to have stood still. */
+struct quiet { int64_t last_ns, gap_begin, gap_end; struct spans gaps, still; };
+
+struct part_key { struct topic *topic; uint32_t trail; int32_t partition; };
+
+#endif

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * join_broker.h - the join's tables of the broker's side: connections, requests as they
+ * were read, files, threads, who held a log, what the block layer and the journal did.
+ */
+#ifndef ACKTRAIL_JOIN_BROKER_H
+#define ACKTRAIL_JOIN_BROKER_H
+
+#include "join_base.h"
+
+#define JOIN_BUSY	1024u	/* answered requests remembered per broker connection */
+
+/* What an answered request on the broker was busy with. */
+struct busy {
+	int64_t	 read, answered;	/* answered 0: not yet */
+	int64_t	 fsync, append;		/* ns of these within */
+	int64_t	 lock;			/* and for another's append to the same log */
+	int64_t	 handlers;		/* ns of it until a request handler took it */
+	int64_t	 follower;		/* and until the followers that were seen had it */
+	const char *culprit;		/* of fsync */
+	struct chain *why;		/* of append or lock; the ring's are held */
+	enum tl_known known;
+};
+
+struct bconn {
+	struct key2 key;
+	struct jtrail *trail;
+	struct conn *conn;
+	uint64_t peer_hi, peer_lo;
+	uint32_t peer_port;
+	int64_t	 end_ns, drained_ns, queue_since;
+	struct target *target;		/* the process; NULL unknown */
+	struct busy *ring;		/* JOIN_BUSY, or NULL */
+	uint32_t nr_busy;
+	struct breq *open;		/* read, not answered */
+	UT_hash_handle hh;
+};
+
+/* A request as the broker read it. */
+struct breq {
+	struct key3 key;
+	struct bconn *bconn;
+	struct req *req;
+	int64_t	 arrived_ns, read_ns, written_ns, answered_ns;
+	int64_t	 queue_since;		/* the first arrived of those that queued up to it without a gap */
+	uint32_t size;
+	int32_t	 broker;
+	int16_t	 api, acks;
+	bool	 told, over;
+	const char *client_id;
+	struct link *links;
+	uint32_t nr_links, live_links;
+	struct breq *prev, *next;	/* of bconn->open */
+	UT_hash_handle hh;
+};
+
+struct file {
+	struct key2 key;
+	struct topic *topic;
+	const char *path;
+	uint64_t dev, ino;
+	int64_t	 segment;
+	uint32_t role;
+	int32_t	 partition;
+	struct jbatch *waiting;		/* appended, not yet known to be on disk */
+	UT_hash_handle hh;
+};
+
+/* A broker thread's last append, as long as a sync may still belong to it. */
+struct bthread {
+	struct key2 key;		/* trail, tid */
+	int64_t	 begin_ns, end_ns;
+	int64_t	 free_ns, fsync_ns;	/* done with that, and its syncs, at; ns of those */
+	const char *culprit;
+	uint32_t conn, corr;		/* the request that it was for, 0 0 unknown */
+	struct link *copies;		/* a follower's: what it appended last; attempt counts replicas */
+	uint32_t nr_copies;
+	int64_t	 copied_ns;		/* when that write began */
+	struct { struct topic *topic; int64_t begin, end; int32_t partition; const char *culprit; } roll;	/* its last sync of a partition, for no append yet */
+	struct topic *topic;
+	int32_t	 partition;
+	struct link *links;
+	uint32_t nr_links;
+	/* The last time that it was woken, and the append that its waker came from; woken 0: not since its own. */
+	struct { int64_t woken, sleep, after; uint32_t waker; } wake;
+	UT_hash_handle hh;
+};
+
+struct tname { struct key2 key; uint32_t pid; const char *comm; UT_hash_handle hh; };	/* trail, tid */
+
+/*
+ * Who held a partition's log: it takes one append at a time, and a sync within an
+ * append holds it too.
+ */
+#define JOIN_HOLDS 128u
+struct hold {
+	int64_t	 begin, end, fsync, append;
+	int64_t	 offset;		/* of its batch; -1 unknown */
+	uint32_t crc, tid;
+	uint32_t by;			/* the number of the one that it waited for itself, 0 none known */
+	const char *culprit;		/* of its sync */
+	struct chain *why;		/* what its write waited for */
+};
+
+/* What an append's write waited for in a journal. */
+struct stall {
+	int64_t	 ns, longest, end;	/* end: of the longest wait */
+	uint64_t fs, transaction;	/* the commit then; 0 unknown */
+	uint32_t requests;
+	int64_t	 slowest;
+	const char *device;		/* NULL unknown */
+};
+
+/*
+ * A wait with what it was for: of an append for the journal, or (locked) of a request
+ * for those who held its partition's log, each of which may have waited itself.
+ */
+struct chain {
+	uint32_t refs, nr;		/* nr: of those who held it */
+	bool	 locked;
+	enum tl_known known;
+	int64_t	 ns;			/* the wait */
+	int64_t	 held, fsync, append;	/* locked: of it by holds, in their syncs, in their writes */
+	int64_t	 longest;
+	struct hold by;			/* the longest of them */
+	struct stall stall;
+	struct jtrail *trail;
+	struct topic *topic;		/* locked: whose log */
+	int32_t	 partition;
+};
+
+struct plog {
+	struct part_key key;
+	struct hold ring[JOIN_HOLDS];
+	uint32_t nr;
+	UT_hash_handle hh;
+};
+
+struct target { struct key2 key; int32_t broker; struct quiet quiet; UT_hash_handle hh; };	/* trail, pid */
+
+struct blk {
+	int64_t	 queue, start, insert, issue, done;
+	uint64_t dev, ino;
+	uint32_t trail, tid, op, fs;	/* fs: of ino, as the kernel numbers it; 0 unknown */
+};
+struct commit {
+	int64_t	 begin, end;
+	uint64_t dev, fs, transaction;	/* fs: its own device, of which dev is the whole disk */
+	uint32_t trail, waiters, tid, by_pid, by_tid;
+	bool	 xfs;
+};
+struct pause { int64_t begin, end; uint64_t fs, transaction; uint32_t trail, tid, why, journal_tid; };	/* enum at_pause */
+struct device {
+	struct { uint64_t dev; uint32_t trail, pad; } key;
+	uint64_t root;			/* where its requests are seen, 0: on itself */
+	uint64_t below, below_ino;	/* of a loop device: where its file lies */
+	uint32_t below_fs, stacked;
+	const char *name;
+	UT_hash_handle hh;
+};
+
+#define JOIN_BLKS	65536u
+#define JOIN_COMMITS	4096u
+#define JOIN_PAUSES	16384u
+
+#endif
