@@ -60,20 +60,22 @@ static bool until_acked(struct cut *c, const struct link_state *st, int64_t to)
 }
 
 /*
- * Its last byte came late, but all the while the broker was at requests before it and read
- * nothing: the receive buffer was full.  A slow network leaves the broker idle in between.
+ * Its last byte came late, but all the while the broker was at requests before it, or stood
+ * still, and read nothing: the receive buffer was full.  A slow network leaves the broker idle in between.
  */
 static bool shut_out(struct cut *c, const struct bconn *bc, const struct tl_attempt *a, const struct link_state *st,
 		     int64_t to, int64_t shift)
 {
 	int64_t end = a->arrived_ns < to ? a->arrived_ns : to;
 	struct held h;
+	int64_t still;
 	bool shut;
 
 	if (end - c->at < SHUT_SLACK)
 		return false;
 	h = held_of(c->j, bc, c->at, end, st->breq, shift);
-	shut = 5 * h.total >= 4 * (end - c->at);
+	still = bc->target ? spans_within(&bc->target->quiet.still, c->at + shift, end + shift) : 0;
+	shut = 5 * (h.total + h.quota + still) >= 4 * (end - c->at);
 	held_end(&h);
 	return shut;
 }
