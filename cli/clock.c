@@ -381,10 +381,10 @@ void clock_fit(struct clock *c)
 {
 	uint32_t from = 0;
 
-	qsort(c->proof, c->nr, sizeof(*c->proof), by_time);
 	c->nr_knots = c->nr_gaps = 0;
 	if (!c->nr || c->failed)
 		return;
+	qsort(c->proof, c->nr, sizeof(*c->proof), by_time);
 	find_gaps(c);
 	for (uint32_t i = 0; i <= c->nr_gaps && !c->failed; i++) {
 		bool last = i == c->nr_gaps;

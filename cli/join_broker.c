@@ -431,7 +431,7 @@ static void target_seen(struct join *j, struct jtrail *t, uint32_t pid, const st
 
 	HASH_FIND(hh, j->targets, &key, sizeof(key), g);
 	if (g)
-		quiet_seen(&g->quiet, event_axis(ev, ev->ns));
+		quiet_seen(&g->quiet, t, event_axis(ev, ev->ns));
 }
 
 bool broker_event(struct join *j, struct jtrail *t, const struct event *ev)

@@ -510,7 +510,7 @@ static void produce_event(struct join *j, struct jtrail *t, const struct event *
 bool client_event(struct join *j, struct jtrail *t, const struct event *ev)
 {
 	if (!t->probe)
-		quiet_seen(&t->quiet, event_axis(ev, ev->ns));
+		quiet_seen(&t->quiet, t, event_axis(ev, ev->ns));
 	switch (ev->type) {
 	case AT_EV_INSTANCE:	 instance_event(j, t, ev); return true;
 	case AT_EV_INSTANCE_END: instance_end(j, t, ev); return true;

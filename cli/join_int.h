@@ -222,7 +222,7 @@ void acks_event(struct join *j, struct jtrail *t, const struct event *ev);
 struct jbatch *acks_rest(struct join *j, struct jbatch *jb);	/* a row for what did not end yet; the other is told */
 
 /* join_quiet.c */
-void quiet_seen(struct quiet *q, int64_t ns);
+void quiet_seen(struct quiet *q, const struct jtrail *t, int64_t ns);
 void quiet_proof(struct quiet *q, int64_t since, int64_t taken, int64_t least);
 void quiet_arrival(struct join *j, struct breq *r, const struct event *ev);
 void quiet_phase(struct tl_phase *p, const struct bconn *c, int64_t shift);

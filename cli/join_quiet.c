@@ -11,9 +11,21 @@
 #define LONG	(1000 * JOIN_MS)	/* so long no thread computes alone */
 #define AWAKE	(50 * JOIN_MS)	/* from its first sign of life until it turns to what lay there */
 
-void quiet_seen(struct quiet *q, int64_t ns)
+/*
+ * Were there an event, would it be here?  Not when some were lost; and a ring that began
+ * anew is whole in its younger half, as each thread's chunks are recycled on their own.
+ */
+static bool told_all(const struct trail *t, int64_t from)
 {
-	if (q->last_ns && ns - q->last_ns >= QUIET) {
+	if (t->lost || t->account.probe_lost || t->incomplete)
+		return false;
+	return !t->wrapped[AT_BULK] ||
+	       from >= (int64_t)(t->newest_ns - t->held_ns[AT_BULK] / 2) + t->to_axis_ns;
+}
+
+void quiet_seen(struct quiet *q, const struct jtrail *t, int64_t ns)
+{
+	if (q->last_ns && ns - q->last_ns >= QUIET && told_all(t->t, q->last_ns)) {
 		q->gap_begin = q->last_ns;
 		q->gap_end = ns;
 		spans_add(&q->gaps, q->gap_begin, ns);
@@ -60,7 +72,7 @@ void quiet_arrival(struct join *j, struct breq *r, const struct event *ev)
 
 	if (!c->target)
 		return;
-	quiet_seen(&c->target->quiet, r->read_ns);
+	quiet_seen(&c->target->quiet, c->trail, r->read_ns);
 	if (!ev->arrival.arrived_ns)
 		return;
 	if (!before || before->answered <= r->arrived_ns)

@@ -259,6 +259,7 @@ static bool index_trail(struct reader *r, struct open_trail *t, uint64_t *done, 
 		s->min_ns = min_ns;
 	}
 	free(c.bytes);
+	t->pub.newest_ns = newest;
 	for (int ring = AT_BULK; ring <= AT_LAST; ring++)
 		t->pub.held_ns[ring] = oldest[ring] && newest > oldest[ring] ? newest - oldest[ring] : 0;
 	if (t->pub.bad_bytes) {

@@ -36,6 +36,7 @@ struct trail {
 	uint64_t recycled_chunks;	/* overwritten while they were read: a live trail */
 	uint64_t file_bytes;		/* that there are; header.file_size: that there should be */
 	uint64_t held_ns[2];		/* how far back each ring reaches, by its last event */
+	uint64_t newest_ns;		/* that last event, raw */
 	bool	 wrapped[2];		/* it has begun anew: what is older is gone */
 	uint64_t timeout_ns;		/* the largest message.timeout.ms of its producers; 0: none is known */
 };

@@ -103,10 +103,11 @@ static bool app_ended(const struct tl_batch *b)
 	       b->outcome == TL_OUTCOME_PURGED;
 }
 
+/* From its arrival until its answer: without a client that is its whole life. */
 static bool request_seen(const struct tl_batch *b)
 {
 	for (uint32_t i = 0; i < b->nr_attempts; i++)
-		if (b->attempts[i].read_ns || b->attempts[i].arrived_ns)
+		if ((b->attempts[i].read_ns || b->attempts[i].arrived_ns) && b->attempts[i].response_written_ns)
 			return true;
 	return false;
 }
@@ -145,7 +146,7 @@ void verdict_of(struct tl_batch *b, int64_t slow_ns)
 	if (t[TL_CAUSE_LOG_LOCK].ns && t[TL_CAUSE_LOG_LOCK].ns == t[TL_CAUSE_LEADER_FSYNC].ns)
 		t[TL_CAUSE_LOG_LOCK].ns--;
 	if (b->outcome == TL_OUTCOME_BROKER_ONLY && total < slow_ns && !request_seen(b)) {
-		only(v, TL_CAUSE_UNKNOWN, 1);	/* quick from the append on; before that, who knows */
+		only(v, TL_CAUSE_UNKNOWN, 1);	/* quick as far as it was seen */
 		v->causes[0].known = TL_KNOWN_UNKNOWN;
 	} else if ((b->outcome == TL_OUTCOME_ACKED || b->outcome == TL_OUTCOME_BROKER_ONLY) && total < slow_ns) {
 		only(v, TL_CAUSE_HEALTHY, 1);
