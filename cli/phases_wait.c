@@ -160,6 +160,8 @@ void before_send(struct cut *c, int64_t until)
 
 	if (p->linger_us || p->instance)
 		lingered = b->created_first_ns + (int64_t)p->linger_us * 1000;
+	else if (may_lack(c->jb->trail, AT_EV_INSTANCE))
+		lingered = 0;			/* how long it may linger was lost, maybe */
 	else if (b->created_last_ns)
 		lingered = b->created_last_ns;
 	/* Full before its time: it could have gone when the last message came. */
