@@ -292,16 +292,25 @@ static bool is_from(const struct trail *t, const char *host)
 /* Given: true time = shown time - ns, wherever the wall clock put it. */
 static void give(struct clocks *c, struct reader *r, bool *placed, const struct clock_given *given, unsigned nr)
 {
+	for (unsigned g = 0; g < nr; g++)
+		for (int i = 0; i < reader_nr_trails(r); i++)
+			if (is_from(reader_trail(r, i), given[g].host)) {
+				move(r, placed, reader_trail(r, i), -given[g].ns);
+				c->given[i] = true;
+			}
+}
+
+static void say_unused(struct reader *r, const struct clock_given *given, unsigned nr, bool several)
+{
 	for (unsigned g = 0; g < nr; g++) {
 		bool found = false;
 
 		for (int i = 0; i < reader_nr_trails(r); i++)
-			if (is_from(reader_trail(r, i), given[g].host)) {
-				move(r, placed, reader_trail(r, i), -given[g].ns);
-				c->given[i] = found = true;
-			}
+			found |= is_from(reader_trail(r, i), given[g].host);
 		if (!found)
 			say("--clock-offset %s: none of these trails is of that host", given[g].host);
+		else if (!several)
+			say("--clock-offset %s: these trails share one clock, so nothing is moved", given[g].host);
 	}
 }
 
@@ -320,6 +329,7 @@ struct clocks *clocks_learn(struct reader *r, const struct clock_given *given, u
 		client |= t->header.kind == AT_KIND_SHIM;
 		probe |= t->header.kind == AT_KIND_PROBE;
 	}
+	say_unused(r, given, nr_given, several);
 	if (c)
 		c->given = calloc((size_t)n, sizeof(*c->given));
 	if (!c || !c->given || !placed || !several) {
