@@ -128,7 +128,8 @@ static void busy_batch(struct join *j, const struct breq *r, struct busy *b, str
 /* b.why is the caller's to put. */
 struct busy busy_of(struct join *j, const struct breq *r)
 {
-	struct busy b = { .read = r->read_ns, .answered = r->answered_ns, .known = TL_KNOWN_EXACT };
+	struct busy b = { .read = r->read_ns, .answered = r->answered_ns, .queue_since = r->queue_since,
+			  .known = TL_KNOWN_EXACT };
 
 	for (uint32_t i = 0; i < r->nr_links; i++) {
 		struct jbatch *jb = r->links[i].batch;

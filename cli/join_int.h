@@ -322,7 +322,7 @@ struct held held_of(struct join *j, const struct bconn *c, int64_t from, int64_t
 void inherit(struct join *j, struct tl_phase *p, const struct held *h);
 void held_end(struct held *h);
 void inherit_chain(struct join *j, struct tl_phase *p, const struct chain *c);
-void inherit_backlog(struct join *j, struct tl_phase *p, const struct breq *r);
+void inherit_backlog(struct join *j, struct tl_phase *p, const struct breq *r, int64_t shift);
 void inherit_from_peer(struct join *j, struct tl_phase *p, const struct peer *peer);
 void inherit_from_conn(struct join *j, struct tl_phase *p, const struct conn *conn, int64_t from, int64_t to);
 

@@ -228,7 +228,7 @@ static void stood_still(struct cut *c, uint32_t first, const struct link_state *
 		if (p->name == TL_PHASE_BROKER_SIDE || p->name == TL_PHASE_BEHIND || p->name == TL_PHASE_QUEUE)
 			quiet_phase(p, bc, shift);
 		if (p->name == TL_PHASE_BEHIND)
-			inherit_backlog(c->j, p, st->breq);
+			inherit_backlog(c->j, p, st->breq, shift);
 		if (p->name == TL_PHASE_RESPONSE || (p->name == TL_PHASE_BROKER_SIDE && !bc))
 			quiet_client(c->jb->trail, p);
 	}

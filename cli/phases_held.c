@@ -125,20 +125,43 @@ void inherit(struct join *j, struct tl_phase *p, const struct held *h)
 }
 
 /*
+ * Since when there was a queue up to `r`, which lay with its client from `from` on: those that were read
+ * meanwhile were ahead of it, in a receive buffer that had no room for it.
+ */
+static int64_t backlog_since(const struct breq *r, int64_t from)
+{
+	const struct bconn *c = r->bconn;
+	uint32_t n = c->nr_busy < JOIN_BUSY ? c->nr_busy : JOIN_BUSY;
+	int64_t since = r->queue_since;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct busy *b = &c->ring[(c->nr_busy - 1 - i) % JOIN_BUSY];
+
+		if (b->read < from)
+			break;
+		if (b->read < r->read_ns && b->queue_since && b->queue_since < since)
+			since = b->queue_since;
+	}
+	return since;
+}
+
+/*
  * Behind a queue that is worked off, each request of it quickly: it is there because of
  * what held it for the longest since it was empty.
  */
-void inherit_backlog(struct join *j, struct tl_phase *p, const struct breq *r)
+void inherit_backlog(struct join *j, struct tl_phase *p, const struct breq *r, int64_t shift)
 {
 	struct tl_phase whole = *p;
 	struct held h;
+	int64_t since;
 
 	if (!r || !r->queue_since || (p->cause != TL_CAUSE_UNKNOWN && p->cause != TL_CAUSE_BROKER_SIDE))
 		return;
-	whole.begin_ns = r->queue_since;
-	whole.ns = r->read_ns - r->queue_since;
+	since = backlog_since(r, p->begin_ns + shift);
+	whole.begin_ns = since;
+	whole.ns = r->read_ns - since;
 	whole.cause = TL_CAUSE_UNKNOWN;
-	h = held_of(j, r->bconn, r->queue_since, r->read_ns, r, 0);
+	h = held_of(j, r->bconn, since, r->read_ns, r, 0);
 	if (2 * h.total >= whole.ns)
 		inherit(j, &whole, &h);
 	held_end(&h);
@@ -199,7 +222,9 @@ void inherit_from_conn(struct join *j, struct tl_phase *p, const struct conn *co
 	if (!p || !conn || !conn->bconn || to <= from)
 		return;
 	h = held_of(j, conn->bconn, from, to, NULL, 0);
-	inherit(j, &like, &h);
+	/* A request that it had before the rest went lost says nothing of the rest. */
+	if (2 * h.total >= like.ns || h.quota)
+		inherit(j, &like, &h);
 	quiet_phase(&like, conn->bconn, 0);
 	held_end(&h);
 	if (like.cause == TL_CAUSE_UNKNOWN)
