@@ -266,7 +266,7 @@ void join_free(struct join *j)
 	FREE_TABLE(j->sequences, sequence_slot);
 	FREE_TABLE(j->places, place_slot);
 	plogs_free(j);
-	FREE_TABLE(j->tnames, tname);
+	FREE_TABLE(j->tnames, tnames);
 	FREE_TABLE(j->devices, device);
 	for (uint32_t i = 0; i < j->nr_trails; i++)
 		free(j->trails[i]);

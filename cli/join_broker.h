@@ -87,7 +87,10 @@ struct bthread {
 	UT_hash_handle hh;
 };
 
-struct tname { struct key2 key; uint32_t pid; const char *comm; UT_hash_handle hh; };	/* trail, tid */
+/* A thread's names, as they were told: it has another one after an exec. */
+#define JOIN_NAMES 8u
+struct tname { int64_t told_ns; uint32_t pid; const char *comm; };
+struct tnames { struct key2 key; struct tname name[JOIN_NAMES]; uint32_t nr; UT_hash_handle hh; };	/* trail, tid */
 
 /*
  * Who held a partition's log: it takes one append at a time, and a sync within an

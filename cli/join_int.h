@@ -113,7 +113,7 @@ struct join {
 	struct breq *breqs;
 	struct file *files;
 	struct bthread *threads;
-	struct tname *tnames;
+	struct tnames *tnames;
 	struct target *targets;
 	struct ident_slot *idents;
 	struct sequence_slot *sequences;
@@ -286,7 +286,7 @@ void parts_share(struct join *j, const struct jtrail *t, uint32_t own_pid, int64
 
 /* join_stall.c */
 void thread_event(struct join *j, struct jtrail *t, const struct event *ev);
-const struct tname *tname_find(const struct join *j, uint32_t trail, uint32_t tid);
+const struct tname *tname_find(const struct join *j, uint32_t trail, uint32_t tid, int64_t ns);	/* its name then */
 struct chain *stall_of(struct join *j, struct jtrail *t, uint32_t tid, const struct tl_attempt *a);
 bool chain_may_tell(const struct join *j, const struct chain *c);
 const char *chain_text(struct join *j, const struct chain *c, struct tl_chain *tell);

@@ -23,7 +23,7 @@ static bool starts(const char *s, const char *with)
 static uint32_t owner(const struct join *j, const struct blk *b, const char **comm)
 {
 	uint32_t nc = j->nr_commits < JOIN_COMMITS ? j->nr_commits : JOIN_COMMITS;
-	const struct tname *n = b->tid ? tname_find(j, b->trail, b->tid) : NULL;
+	const struct tname *n = b->tid ? tname_find(j, b->trail, b->tid, b->done) : NULL;
 
 	if (!n || !n->comm || starts(n->comm, "kworker/") || starts(n->comm, "kswapd"))
 		return 0;
@@ -37,7 +37,7 @@ static uint32_t owner(const struct join *j, const struct blk *b, const char **co
 			break;
 		if (c->trail != b->trail || c->tid != b->tid || c->begin > b->issue || c->end < b->done || !c->by_pid)
 			continue;
-		n = tname_find(j, c->trail, c->by_tid);
+		n = tname_find(j, c->trail, c->by_tid, c->end);
 		*comm = n && n->comm ? n->comm : "?";
 		return c->by_pid;
 	}

@@ -15,28 +15,52 @@
 
 /* ---- threads by name ------------------------------------------------------------------ */
 
+/* The last that was told until then; before the first one that one. */
+static struct tname *name_at(struct tnames *t, int64_t ns)
+{
+	struct tname *last = NULL, *first = NULL;
+
+	for (uint32_t i = 0; i < t->nr; i++) {
+		struct tname *n = &t->name[i];
+
+		if (n->told_ns <= ns && (!last || n->told_ns >= last->told_ns))
+			last = n;
+		if (!first || n->told_ns < first->told_ns)
+			first = n;
+	}
+	return last ? last : first;
+}
+
+/* Names come at the beginning of their chunks, so not in the order in which they were told. */
 void thread_event(struct join *j, struct jtrail *t, const struct event *ev)
 {
 	struct key2 key = { t->index, ev->tid };
-	struct tname *n;
+	struct tname told = { event_axis(ev, ev->ns), ev->thread.pid, join_intern(j, ev->tail, ev->tail_len) }, *n;
+	struct tnames *all;
 
-	HASH_FIND(hh, j->tnames, &key, sizeof(key), n);
-	if (!n) {
-		n = join_alloc(sizeof(*n));
-		n->key = key;
-		HASH_ADD(hh, j->tnames, key, sizeof(n->key), n);
+	HASH_FIND(hh, j->tnames, &key, sizeof(key), all);
+	if (!all) {
+		all = join_alloc(sizeof(*all));
+		all->key = key;
+		HASH_ADD(hh, j->tnames, key, sizeof(all->key), all);
 	}
-	n->pid = ev->thread.pid;
-	n->comm = join_intern(j, ev->tail, ev->tail_len);
+	n = name_at(all, told.told_ns);
+	if (n && n->pid == told.pid && n->comm == told.comm) {
+		if (told.told_ns < n->told_ns)
+			n->told_ns = told.told_ns;
+		return;
+	}
+	n = all->nr < JOIN_NAMES ? &all->name[all->nr++] : name_at(all, INT64_MIN);
+	*n = told;
 }
 
-const struct tname *tname_find(const struct join *j, uint32_t trail, uint32_t tid)
+const struct tname *tname_find(const struct join *j, uint32_t trail, uint32_t tid, int64_t ns)
 {
 	struct key2 key = { trail, tid };
-	struct tname *n;
+	struct tnames *all;
 
-	HASH_FIND(hh, j->tnames, &key, sizeof(key), n);
-	return n;
+	HASH_FIND(hh, j->tnames, &key, sizeof(key), all);
+	return all ? name_at(all, ns) : NULL;
 }
 
 /* ---- an append's wait ------------------------------------------------------------------ */
@@ -137,7 +161,7 @@ static int put(char *buf, size_t size, int at, const char *format, ...)
 static void tell_commit(const struct join *j, const struct chain *c, struct tl_commit *to)
 {
 	const struct commit *m = commit_find(j, c);
-	const struct tname *who = m && m->by_tid ? tname_find(j, m->trail, m->by_tid) : NULL;
+	const struct tname *who = m && m->by_tid ? tname_find(j, m->trail, m->by_tid, m->end) : NULL;
 
 	*to = (struct tl_commit){
 		.transaction = c->stall.transaction, .ns = c->stall.ns, .device = c->stall.device,
@@ -180,7 +204,7 @@ const char *chain_text(struct join *j, const struct chain *c, struct tl_chain *t
 		tell_commit(j, s, &tell->commit);
 	}
 	if (c->locked) {
-		who = tname_find(j, c->trail->index, c->by.tid);
+		who = tname_find(j, c->trail->index, c->by.tid, c->by.end);
 		tell->has_hold = true;
 		tell->hold = (struct tl_hold){
 			.base_offset = c->by.offset, .crc = c->by.crc, .tid = c->by.tid, .comm = who ? who->comm : NULL,

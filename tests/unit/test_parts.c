@@ -109,6 +109,36 @@ static void test_bystanders(void **state)
 	feed_free(f);
 }
 
+static void named(struct feed *f, uint64_t ms, uint32_t tid, const char *comm)
+{
+	struct event ev = at(&f->probe, AT_EV_THREAD, ms);
+
+	ev.tid = tid;
+	ev.thread.pid = tid;
+	give_text(f, ev, comm);
+}
+
+/* A shell that has become another program: each ring's chunks bring its names at their beginning. */
+static void test_exec(void **state)
+{
+	struct feed *f = begun();
+
+	(void)state;
+	named(f, 1990, 90, "python3");
+	named(f, 900, 90, "bash");
+	for (uint32_t i = 0; i < 4; i++)
+		requested(f, 1000 + 20 * i, 1020 + 20 * i, 90, 99, 7, AT_OP_WRITE);
+	synced_asleep(f, 1000, 1100, 5, 90);
+	assert_int_equal(last_sync.parts.other_pid, 90);
+	assert_string_equal(last_sync.parts.other, "bash");
+	for (uint32_t i = 0; i < 4; i++)
+		requested(f, 2000 + 20 * i, 2020 + 20 * i, 90, 99, 7, AT_OP_WRITE);
+	synced_asleep(f, 2000, 2100, 5, 90);
+	assert_string_equal(last_sync.parts.other, "python3");
+	feed_end(f);
+	feed_free(f);
+}
+
 /* A sleep that was counted and never told must not pass for being awake. */
 static void test_sleep_lost(void **state)
 {
@@ -212,7 +242,7 @@ static void test_append_no_cpu(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bystanders), cmocka_unit_test(test_sleep_lost), cmocka_unit_test(test_no_naps),
+		cmocka_unit_test(test_bystanders), cmocka_unit_test(test_exec), cmocka_unit_test(test_sleep_lost), cmocka_unit_test(test_no_naps),
 		cmocka_unit_test(test_other_file_system), cmocka_unit_test(test_append_throttled),
 		cmocka_unit_test(test_append_no_cpu),
 	};
