@@ -386,40 +386,71 @@ static const char *age_text(char *buf, size_t size, time_t since)
 	return buf;
 }
 
-static void check_windows(void)
+#define WINDOWS_TOLD	5
+
+struct left {
+	char	 path[300];
+	time_t	 since;
+	uint32_t pid;			/* 0: no trail that can be read */
+	bool	 gone;
+};
+
+/* The newest stay, the newest first. */
+static void left_add(struct left *l, const struct left *one, unsigned nr)
 {
-	struct dirent *d;
-	DIR *dp = opendir("/dev/shm");
+	unsigned i = nr < WINDOWS_TOLD ? nr : WINDOWS_TOLD;
+
+	for (; i && l[i - 1].since < one->since; i--)
+		if (i < WINDOWS_TOLD)
+			l[i] = l[i - 1];
+	if (i < WINDOWS_TOLD)
+		l[i] = *one;
+}
+
+static bool left_of(const char *name, struct left *l)
+{
+	struct at_header h;
 	struct stat st;
 
-	while (dp && (d = readdir(dp))) {
-		struct at_header h;
-		char path[PATH_MAX], age[40];
-		enum presence there;
+	memset(l, 0, sizeof(*l));
+	if (snprintf(l->path, sizeof(l->path), "/dev/shm/%s", name) >= (int)sizeof(l->path) ||
+	    lstat(l->path, &st) || !S_ISREG(st.st_mode) || (st.st_uid != geteuid() && geteuid()))
+		return false;
+	l->since = st.st_mtime;
+	if (!window_header_of(l->path, &h))
+		return true;
+	l->since = (time_t)(h.created_real_ns / 1000000000);
+	l->pid = h.pid;
+	l->gone = window_process(&h) == PROCESS_GONE;
+	return window_process(&h) != PROCESS_THERE;
+}
 
-		if (strncmp(d->d_name, "acktrail.", 9))
-			continue;
-		snprintf(path, sizeof(path), "/dev/shm/%s", d->d_name);
-		if (lstat(path, &st) || !S_ISREG(st.st_mode) || (st.st_uid != geteuid() && geteuid()))
-			continue;
-		if (!window_header_of(path, &h)) {
-			finding(INFO, "window", "%s (%lld kB, made %s) is no trail that can be read; remove it if "
-				"nothing writes it", path, (long long)st.st_size >> 10,
-				age_text(age, sizeof(age), st.st_mtime));
-			continue;
-		}
-		there = window_process(&h);
-		if (there == PROCESS_THERE)
-			continue;
-		printf("    window    %s (%lld MB) of ", path, (long long)st.st_size >> 20);
-		text_str(stdout, h.comm, strlen(h.comm));
-		printf(", pid %u of user %u, begun %s, %s: nobody has collected it; read its trail with any command, or "
-		       "this file itself, then remove it\n", h.pid, h.uid,
-		       age_text(age, sizeof(age), (time_t)(h.created_real_ns / 1000000000)),
-		       there == PROCESS_GONE ? "which is gone" : "which cannot be seen from here");
-	}
+static void check_windows(void)
+{
+	struct left left[WINDOWS_TOLD], one;
+	DIR *dp = opendir("/dev/shm");
+	struct dirent *d;
+	unsigned nr = 0;
+	char age[40];
+
+	while (dp && (d = readdir(dp)))
+		if (!strncmp(d->d_name, "acktrail.", 9) && left_of(d->d_name, &one))
+			left_add(left, &one, nr++);
 	if (dp)
 		closedir(dp);
+	if (!nr)
+		return;
+	puts("Trails that nobody has collected (read them so, then remove them):");
+	for (unsigned i = 0; i < nr && i < WINDOWS_TOLD; i++) {
+		age_text(age, sizeof(age), left[i].since);
+		if (left[i].pid)
+			printf("    acktrail why %s    pid %u%s, begun %s\n", left[i].path, left[i].pid,
+			       left[i].gone ? "" : " (cannot be seen from here)", age);
+		else
+			printf("    %s    no trail that can be read, made %s\n", left[i].path, age);
+	}
+	if (nr > WINDOWS_TOLD)
+		printf("    and %u more in /dev/shm/acktrail.*\n", nr - WINDOWS_TOLD);
 }
 
 int cmd_doctor(int argc, char **argv)
