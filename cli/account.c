@@ -169,6 +169,76 @@ static bool sum_of(const struct trail *t, uint32_t slot, const struct instance *
 	return any;
 }
 
+/* ---- what no row holds ------------------------------------------------------------ */
+
+/*
+ * A row may say more than the account, of a batch whose answer was read and whose callback
+ * never came: so many of what the account has otherwise are not without a row.
+ */
+static void unheld_of(const struct trail *t, uint32_t inst, const struct instance *in,
+		      const struct sum *s, struct unheld *u)
+{
+	uint64_t more = 0, n[TL_NR_OUTCOMES] = {
+		[TL_OUTCOME_ACKED] = s->n[AT_ACKED], [TL_OUTCOME_FAILED] = s->n[AT_FAILED],
+		[TL_OUTCOME_EXPIRED] = s->n[AT_EXPIRED], [TL_OUTCOME_PURGED] = s->n[AT_PURGED],
+		[TL_OUTCOME_DROPPED] = s->n[AT_DROPPED], [TL_OUTCOME_LOST] = s->lost,
+	};
+
+	memset(u, 0, sizeof(*u));
+	u->trail = t;
+	u->instance = inst;
+	u->whole = s->whole;
+	if (s->off || s->tally.partial || s->tally.instances > 1)
+		return;
+	for (int i = 0; in && i < TL_NR_OUTCOMES; i++)
+		more += in->rows[i] > n[i] ? in->rows[i] - n[i] : 0;
+	for (int i = 0; i < TL_NR_OUTCOMES; i++) {
+		uint64_t held = (in ? in->rows[i] : 0) + more;
+
+		u->n[i] = n[i] > held ? n[i] - held : 0;
+		u->any |= u->n[i] != 0;
+	}
+}
+
+bool accounts_next_unheld(struct accounts *a, uint32_t *at, struct unheld *u)
+{
+	for (; *at / AT_NR_ACCOUNTS < (uint32_t)reader_nr_trails(a->reader); ++*at) {
+		const struct trail *t = reader_trail(a->reader, (int)(*at / AT_NR_ACCOUNTS));
+		struct key key = { t->index, *at % AT_NR_ACCOUNTS + 1 };
+		struct instance *in;
+		struct sum s;
+
+		if (t->header.kind != AT_KIND_SHIM || !trail_over(t) || t->incomplete)
+			continue;
+		HASH_FIND(hh, a->instances, &key, sizeof(key), in);
+		if (!sum_of(t, key.inst - 1, in, &s))
+			continue;
+		unheld_of(t, key.inst, in, &s, u);
+		if (!u->any)
+			continue;
+		++*at;
+		return true;
+	}
+	return false;
+}
+
+void unheld_text(char *buf, size_t size, const struct unheld *u, enum tl_outcome outcome)
+{
+	const struct trail *t = u->trail;
+	const char *many = u->n[outcome] == 1 ? "" : "s", *was = u->n[outcome] == 1 ? "was" : "were";
+	const char *why = u->whole ? "no batch carried" :
+				     "events were overwritten or lost, and no batch in these trails has";
+	const char *them = u->n[outcome] == 1 ? "it" : "them";
+
+	if (outcome == TL_OUTCOME_LOST)
+		snprintf(buf, size, "%" PRIu64 " message%s %s lost with the process %u (%s): %s %s", u->n[outcome],
+			 many, was, t->header.pid,
+			 t->gone ? "killed or crashed" : t->header.state == AT_EXECED ? "execed" : "exited", why, them);
+	else
+		snprintf(buf, size, "%" PRIu64 " message%s of the process %u %s %s: %s %s", u->n[outcome], many,
+			 t->header.pid, was, tl_outcome_names[outcome], why, them);
+}
+
 /* ---- telling ---------------------------------------------------------------------- */
 
 static void errors_json(struct out *o, const char *name, const struct errors *e)
@@ -190,6 +260,8 @@ static void errors_json(struct out *o, const char *name, const struct errors *e)
 static void sum_json(struct out *o, const struct trail *t, uint32_t inst, const struct sum *s,
 		     const struct instance *in)
 {
+	struct unheld u;
+
 	out_begin(o);
 	out_object(o, "account");
 	out_text(o, "host", t->header.host);
@@ -226,6 +298,9 @@ static void sum_json(struct out *o, const struct trail *t, uint32_t inst, const 
 	}
 	if (s->whole)
 		out_bool(o, "rows_agree", !s->differs);
+	unheld_of(t, inst, in, s, &u);
+	if (u.n[TL_OUTCOME_LOST] && trail_over(t))
+		out_u64(o, "lost_without_batch", u.n[TL_OUTCOME_LOST]);
 	out_end(o);
 	out_end(o);
 }
@@ -250,7 +325,9 @@ static void errors_text(const char *what, const struct errors *e)
 static void sum_text(const struct trail *t, uint32_t inst, const struct sum *s,
 		     const struct instance *in)
 {
+	struct unheld u;
 	uint64_t rows = 0;
+	char line[256];
 
 	printf("%s (pid %u, producer %u): %" PRIu64 " messages accepted %s %" PRIu64 " acked + %" PRIu64
 	       " failed\n    + %" PRIu64 " expired + %" PRIu64 " purged + %" PRIu64 " dropped + %" PRIu64
@@ -275,6 +352,28 @@ static void sum_text(const struct trail *t, uint32_t inst, const struct sum *s,
 	if (rows < s->n[AT_ACCEPTED] && !s->whole && (t->overwritten || t->lost))
 		printf("    %" PRIu64 " of them are in the timeline: the others' events were overwritten or lost\n",
 		       rows);
+	unheld_of(t, inst, in, s, &u);
+	if (u.n[TL_OUTCOME_LOST] && s->whole) {
+		unheld_text(line, sizeof(line), &u, TL_OUTCOME_LOST);
+		printf("    %s\n", line);
+	}
+}
+
+/* Counters of a damaged trail may be anything: none of them is told as a fact. */
+static void damaged_told(const struct trail *t, enum format format, struct out *o)
+{
+	if (format == FORMAT_TEXT) {
+		text_str(stdout, t->header.comm, strlen(t->header.comm));
+		printf(" (pid %u): damaged: its account of messages cannot be trusted and is left out\n", t->header.pid);
+		return;
+	}
+	out_begin(o);
+	out_object(o, "account");
+	out_text(o, "host", t->header.host);
+	out_u64(o, "pid", t->header.pid);
+	out_bool(o, "damaged", true);
+	out_end(o);
+	out_end(o);
 }
 
 static void say_defect(const struct trail *t, uint32_t inst, const struct sum *s,
@@ -301,7 +400,13 @@ int accounts_tell(struct accounts *a, enum format format, struct out *o)
 	for (int i = 0; i < reader_nr_trails(a->reader); i++) {
 		const struct trail *t = reader_trail(a->reader, i);
 
-		for (uint32_t slot = 0; t->header.kind == AT_KIND_SHIM && slot < AT_NR_ACCOUNTS; slot++) {
+		if (t->header.kind != AT_KIND_SHIM)
+			continue;
+		if (t->incomplete) {
+			damaged_told(t, format, o);
+			continue;
+		}
+		for (uint32_t slot = 0; slot < AT_NR_ACCOUNTS; slot++) {
 			struct key key = { t->index, slot + 1 };
 			struct instance *in;
 			struct sum s;

@@ -22,6 +22,21 @@ void accounts_row(struct accounts *a, const struct tl_batch *b);	/* every row, w
 int accounts_tell(struct accounts *a, enum format format, struct out *o);
 void accounts_free(struct accounts *a);
 
+/*
+ * Messages of one producer that are in its account and in no row: those a process had
+ * queued when it died.  Only of processes that are over, and accounts that close.
+ */
+struct unheld {
+	const struct trail *trail;
+	uint32_t instance;
+	bool	 any, whole;			/* whole: no event was lost, so no batch ever had them */
+	uint64_t n[TL_NR_OUTCOMES];
+};
+
+/* The next of them, after all rows were given; *at begins with 0. */
+bool accounts_next_unheld(struct accounts *a, uint32_t *at, struct unheld *u);
+void unheld_text(char *buf, size_t size, const struct unheld *u, enum tl_outcome outcome);
+
 /* Messages of that batch that the log has once more than it should, all repetitions together. */
 uint64_t account_written_again(const struct tl_batch *b);
 

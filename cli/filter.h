@@ -58,6 +58,17 @@ struct filter_row {
 };
 bool filter_row(const struct filter *f, const struct filter_row *row);
 
+/* Asks for what only a row has: the account of messages knows no topic, place or time. */
+static inline bool filter_rows_alone(const struct filter *f)
+{
+	return f->topic || f->client || f->has_partition || f->has_broker || f->since.given || f->until.given;
+}
+
+static inline bool filter_outcome(const struct filter *f, enum tl_outcome outcome)
+{
+	return !f->outcomes || f->outcomes & 1u << outcome;
+}
+
 /* A topic of Kafka's own ("__…"): left out without --internal, unless named by --topic. */
 bool topic_internal(const char *topic);
 

@@ -27,6 +27,7 @@ struct trail {
 	bool	 live;			/* its process still runs on this host */
 	bool	 gone;			/* not closed, and its process is no more (same boot) */
 	bool	 incomplete;		/* cut short or damaged: exit status 3 */
+	bool	 bad_account;		/* its account pages hold what nobody counted: read as zero */
 	uint64_t nr_events;		/* read so far */
 	uint64_t unknown_events;	/* skipped: a newer writer's; known once opened */
 	uint64_t bad_bytes;		/* skipped: damaged; known once opened */
@@ -45,6 +46,12 @@ struct trail {
 static inline bool trail_over(const struct trail *t)
 {
 	return t->gone || t->header.state == AT_EXITED || t->header.state == AT_EXECED;
+}
+
+/* A probe that did not end by itself: the broker may have gone on unseen. */
+static inline bool trail_killed(const struct trail *t)
+{
+	return t->header.kind == AT_KIND_PROBE && t->gone;
 }
 
 /* Recording was off at the end: what was open when it was turned off may have ended unseen. */
@@ -119,7 +126,7 @@ void reader_want_unknown(struct reader *r, bool want);
 /* Chunks in memory right now: what reading costs beside the index. */
 size_t reader_nr_loaded(const struct reader *r);
 
-/* Any trail cut short, damaged, or with lost (not merely recycled) events? */
+/* Any trail cut short, damaged, or with lost (not merely recycled) events; a probe that was killed? */
 bool reader_incomplete(const struct reader *r);
 void reader_close(struct reader *r);
 

@@ -270,6 +270,22 @@ static void group_json(struct out *o, const struct group *g)
 	out_end(o);
 }
 
+/* Behind the topics: what died in the queue before any batch carried it. */
+static void unheld_told(struct args *args)
+{
+	uint64_t messages = 0;
+	struct unheld u;
+
+	if (filter_rows_alone(&args->c.filter))
+		return;
+	for (uint32_t at = 0; accounts_next_unheld(args->accounts, &at, &u); )
+		for (int i = TL_OUTCOME_FAILED; i <= TL_OUTCOME_LOST; i++)
+			if (filter_outcome(&args->c.filter, i))
+				messages += u.n[i];
+	if (messages)
+		printf("  %-22s %7d %8" PRIu64 " %9" PRIu64 "\n", "(in no batch here)", 0, messages, messages);
+}
+
 static void groups_told(struct args *args)
 {
 	struct group *g, *tmp;
@@ -284,6 +300,8 @@ static void groups_told(struct args *args)
 		if ((int)g->by != by) {
 			if (lines > MAX_LINES)
 				printf("  … and %d more\n", lines - MAX_LINES);
+			if (by == BY_TOPIC)
+				unheld_told(args);
 			by = (int)g->by;
 			lines = 0;
 			printf("\nBy %-21s %7s %8s %9s %9s %9s  %s\n", by_names[by], "batches", "messages",
@@ -328,7 +346,6 @@ int cmd_summary(int argc, char **argv)
 	args.c.on_row = on_row;
 	joined_run(&args.c, gather, NULL, &args);
 	errors = accounts_tell(args.accounts, args.c.format, &args.out);
-	accounts_free(args.accounts);
 	twice_told(&args);
 	if (args.batches) {
 		phases_told(&args);
@@ -338,6 +355,7 @@ int cmd_summary(int argc, char **argv)
 		HASH_DEL(args.groups, g);
 		free(g);
 	}
+	accounts_free(args.accounts);
 	free(args.total);
 	status = out_close(&args.out) || fflush(stdout) ? STATUS_CANNOT : STATUS_DONE;
 	if (errors && !status)

@@ -219,6 +219,17 @@ static void read_clocks(struct open_trail *t)
 		qsort(t->clock + 1, (size_t)t->nr_clocks - 1, sizeof(t->clock[0]), by_mono);
 }
 
+/* Nobody counts that far; pages of counters have no checksum that could tell. */
+#define COUNT_MAX	(1ull << 48)
+
+static bool countable(const uint64_t *n, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++)
+		if (n[i] > COUNT_MAX)
+			return false;
+	return true;
+}
+
 static void read_account(struct open_trail *t)
 {
 	struct at_account_page *a = &t->pub.account;
@@ -226,6 +237,13 @@ static void read_account(struct open_trail *t)
 	read_at(t->fd, a, sizeof(*a), t->pub.header.account_off);
 	if (t->pub.header.more_off)
 		read_at(t->fd, &t->pub.more, sizeof(t->pub.more), t->pub.header.more_off);
+	if (!countable((const uint64_t *)a, sizeof(*a) / sizeof(uint64_t)) ||
+	    !countable((const uint64_t *)&t->pub.more, sizeof(t->pub.more) / sizeof(uint64_t))) {
+		say("trail %s is damaged (its account)", t->pub.path);
+		memset(a, 0, sizeof(*a));
+		memset(&t->pub.more, 0, sizeof(t->pub.more));
+		t->pub.bad_account = t->pub.incomplete = true;
+	}
 	for (unsigned i = 0; i < AT_NR_TYPES; i++) {
 		t->pub.overwritten += a->overwritten[i];
 		t->pub.lost += a->lost[i];

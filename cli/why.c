@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "account.h"
 #include "batch_view.h"
 #include "joined.h"
 #include "say.h"
@@ -37,11 +38,14 @@ struct args {
 	size_t	 nr_buckets;
 	uint64_t batches, affected, lost, told, told_late;
 	uint64_t of_outcome[TL_NR_OUTCOMES];
+	struct accounts *accounts;
+	uint64_t unheld[TL_NR_OUTCOMES];	/* messages that ended in no batch */
+	bool	 any_unheld;			/* of them: any that was not acked */
 };
 
 static const struct argp_option options[] = {
 	{ "fail-on", KEY_FAIL_ON, "OUTCOME,…", 0,
-	  "Exit with status 1 when a batch ended so (acked, failed, expired, …)", 0 },
+	  "Exit with status 1 when a batch or message ended so (acked, failed, expired, …)", 0 },
 	{ 0 }
 };
 
@@ -146,6 +150,84 @@ static void count(void *arg, struct tl_batch *b)
 		}
 }
 
+static void on_event(void *arg, const struct event *ev)
+{
+	accounts_event(((struct args *)arg)->accounts, ev);
+}
+
+static void on_row(void *arg, const struct tl_batch *b)
+{
+	accounts_row(((struct args *)arg)->accounts, b);
+}
+
+/* ---- messages without a batch ---------------------------------------------------- */
+
+static bool next_unheld(struct args *args, uint32_t *at, struct unheld *u)
+{
+	if (filter_rows_alone(&args->c.filter) || !accounts_next_unheld(args->accounts, at, u))
+		return false;
+	for (int i = 0; i < TL_NR_OUTCOMES; i++)
+		if (!filter_outcome(&args->c.filter, i))
+			u->n[i] = 0;
+	return true;
+}
+
+static void count_unheld(struct args *args)
+{
+	struct unheld u;
+
+	for (uint32_t at = 0; next_unheld(args, &at, &u); )
+		for (int i = 0; i < TL_NR_OUTCOMES; i++) {
+			args->unheld[i] += u.n[i];
+			args->any_unheld |= i != TL_OUTCOME_ACKED && u.n[i];
+			if (u.n[i] && args->fail_on & 1u << i)
+				args->failed = true;
+		}
+}
+
+static void unheld_told(struct args *args)
+{
+	char line[512];
+	struct unheld u;
+	struct wrap w;
+
+	for (uint32_t at = 0; next_unheld(args, &at, &u); )
+		for (int i = 0; i < TL_NR_OUTCOMES; i++) {
+			if (!u.n[i] || i == TL_OUTCOME_ACKED)
+				continue;
+			unheld_text(line, sizeof(line), &u, i);
+			wrap_begin(&w, stdout, 2);
+			wrap_text(&w, line);
+			wrap_end(&w);
+		}
+}
+
+static void unheld_json(struct args *args)
+{
+	struct out *o = &args->out;
+	struct unheld u;
+
+	out_array(o, "without_batch");
+	for (uint32_t at = 0; next_unheld(args, &at, &u); )
+		for (int i = 0; i < TL_NR_OUTCOMES; i++) {
+			if (!u.n[i] || i == TL_OUTCOME_ACKED)
+				continue;
+			out_object(o, NULL);
+			out_text(o, "host", u.trail->header.host);
+			out_u64(o, "pid", u.trail->header.pid);
+			out_u64(o, "instance", u.instance);
+			out_text(o, "outcome", tl_outcome_names[i]);
+			out_u64(o, "messages", u.n[i]);
+			if (i == TL_OUTCOME_LOST)
+				out_bool(o, "killed", u.trail->gone);
+			out_bool(o, "events_complete", u.whole);
+			out_end(o);
+		}
+	out_end(o);
+}
+
+/* ---- the summary ----------------------------------------------------------------- */
+
 /* Lost data first, then by how many. */
 static int worse_first(const void *a, const void *b)
 {
@@ -173,9 +255,9 @@ static void bucket_text(const struct args *args, const struct bucket *p)
 	for (size_t i = 0; i < args->nr_buckets; i++)
 		if (args->buckets[i].outcome == p->outcome)
 			late += args->buckets[i].batches;
-	n = snprintf(line, sizeof(line), "%llu of %llu %s batches (%llu messages): %s%s%s",
+	n = snprintf(line, sizeof(line), "%llu of %llu %s batches (%llu message%s): %s%s%s",
 		     (unsigned long long)p->batches, (unsigned long long)late, kind_of(p),
-		     (unsigned long long)p->messages, tl_cause_names[p->cause],
+		     (unsigned long long)p->messages, p->messages == 1 ? "" : "s", tl_cause_names[p->cause],
 		     *p->culprit ? " on " : "", p->culprit);
 	if (p->cause != TL_CAUSE_UNKNOWN && p->total_ns > 0 && p->cause_ns > 0)
 		n += snprintf(line + n, sizeof(line) - (size_t)n, ", %.0f%% of their time",
@@ -201,22 +283,24 @@ static void bucket_text(const struct args *args, const struct bucket *p)
 	wrap_end(&w);
 }
 
-static void summary_text(const struct args *args)
+static void summary_text(struct args *args)
 {
 	if (!args->batches) {
 		printf("No batch: none is in these trails, or the filters leave none.\n");
+		unheld_told(args);
 		return;
 	}
 	printf("%llu batches:", (unsigned long long)args->batches);
 	for (int i = 0; i < TL_NR_OUTCOMES; i++)
 		if (args->of_outcome[i])
 			printf(" %llu %s", (unsigned long long)args->of_outcome[i], tl_outcome_names[i]);
-	if (!args->affected)
+	if (!args->affected && !args->any_unheld)
 		printf("\nNothing was late and nothing was lost.\n");
 	else
 		printf("\n");
 	for (size_t i = 0; i < args->nr_buckets; i++)
 		bucket_text(args, &args->buckets[i]);
+	unheld_told(args);
 }
 
 static void summary_json(struct args *args)
@@ -235,7 +319,7 @@ static void summary_json(struct args *args)
 	if (args->nr_buckets)
 		out_text(o, "cause", tl_cause_names[args->buckets[0].cause]);
 	else
-		out_text(o, "cause", "healthy");
+		out_text(o, "cause", tl_cause_names[args->any_unheld ? TL_CAUSE_UNKNOWN : TL_CAUSE_HEALTHY]);
 	out_array(o, "causes");
 	for (size_t i = 0; i < args->nr_buckets; i++) {
 		const struct bucket *p = &args->buckets[i];
@@ -260,6 +344,8 @@ static void summary_json(struct args *args)
 		out_end(o);
 	}
 	out_end(o);
+	if (args->any_unheld)
+		unheld_json(args);
 	out_end(o);
 	out_end(o);
 }
@@ -338,8 +424,14 @@ int cmd_why(int argc, char **argv)
 	/* The summary is over all that the filters keep, however few are told. */
 	slowest = args.c.filter.slowest;
 	args.c.filter.slowest = 0;
+	args.accounts = accounts_new(args.c.reader);
+	args.c.on_event = on_event;
+	args.c.on_row = on_row;
 	joined_run(&args.c, count, NULL, &args);
+	args.c.on_event = NULL;
+	args.c.on_row = NULL;
 	args.c.filter.slowest = slowest;
+	count_unheld(&args);
 	qsort(args.buckets, args.nr_buckets, sizeof(*args.buckets), worse_first);
 	if (args.c.format == FORMAT_NDJSON)
 		summary_json(&args);
@@ -350,6 +442,7 @@ int cmd_why(int argc, char **argv)
 	if (args.affected > args.told && !slowest && args.c.format == FORMAT_TEXT)
 		printf("… and %llu more: --slowest N for the slowest N, --format ndjson for all.\n",
 		       (unsigned long long)(args.affected - args.told));
+	accounts_free(args.accounts);
 	free(args.buckets);
 	status = out_close(&args.out) || fflush(stdout) ? STATUS_CANNOT : 0;
 	if (!status)

@@ -14,6 +14,7 @@
 #include "make_trail.h"
 
 int cmd_summary(int argc, char **argv);
+int cmd_why(int argc, char **argv);
 
 static struct scratch scratch;
 
@@ -211,6 +212,103 @@ static void recycled_is_no_defect(void **state)
 	said_free(&s);
 }
 
+/* Of a trail that is already closed: its directory may have been damaged. */
+static struct said why(struct made *m, const char *format, const char *extra, const char *value)
+{
+	char *argv[] = { (char *)"why", m->dir, (char *)"--format", (char *)format, (char *)"--fail-on",
+			 (char *)"lost", (char *)extra, (char *)value, NULL };
+	struct capture out = capture_begin(STDOUT_FILENO), err = capture_begin(STDERR_FILENO);
+	struct said said;
+
+	said.status = cmd_why(extra ? 8 : 6, argv);
+	said.err = capture_end(&err);
+	said.out = capture_end(&out);
+	return said;
+}
+
+/* Messages that died in the queue: no batch, so no row, and yet lost. */
+static void lost_without_a_batch(void **state)
+{
+	struct made m = made_account();
+	struct said s;
+
+	(void)state;
+	m.w.account->cell[0][0].n[AT_ACCEPTED] += 7;
+	s = summary(&m, "text");
+	HAS(s.out, "7 messages were lost with the process ");
+	HAS(s.out, "(in no batch here)           0        7         7\n");
+	said_free(&s);
+	s = why(&m, "text", NULL, NULL);
+	HAS(s.out, "7 messages were lost with the process ");
+	HAS(s.out, "no batch carried them\n");
+	assert_int_equal(s.status, 1);
+	said_free(&s);
+	s = why(&m, "ndjson", NULL, NULL);
+	HAS(s.out, "\"outcome\":\"lost\",\"messages\":7,\"killed\":false,\"events_complete\":true}]");
+	assert_int_equal(s.status, 1);
+	said_free(&s);
+	s = why(&m, "text", "--outcome", "lost");
+	HAS(s.out, "7 messages were lost");
+	assert_int_equal(s.status, 1);
+	said_free(&s);
+	/* The account knows no topic, and is not asked for those that were acked. */
+	s = why(&m, "text", "--topic", "orders");
+	HAS_NOT(s.out, "were lost with");
+	assert_int_equal(s.status, 0);
+	said_free(&s);
+	s = why(&m, "text", "--outcome", "acked");
+	HAS_NOT(s.out, "were lost with");
+	assert_int_equal(s.status, 0);
+	said_free(&s);
+}
+
+/* Every message is in a row: nothing is said, nothing fails. */
+static void none_without_a_batch(void **state)
+{
+	struct made m = made_account();
+	struct said s;
+
+	(void)state;
+	made_close(&m);
+	s = why(&m, "ndjson", NULL, NULL);
+	HAS_NOT(s.out, "without_batch");
+	assert_int_equal(s.status, 0);
+	said_free(&s);
+}
+
+/* Garbage where the counters were, or a file cut short: no number of it is a fact. */
+static void damage_is_no_fact(void **state)
+{
+	struct made m = made_account();
+	struct capture out, err;
+	struct image im;
+	struct said s;
+
+	(void)state;
+	made_close(&m);
+	im = image_read(m.dir);
+	for (int round = 0; round < 2; round++) {
+		char *argv[] = { (char *)"summary", m.dir, NULL };
+		struct at_header *h = (struct at_header *)im.bytes;
+
+		if (round)
+			memset(im.bytes + h->account_off + 4096, 0xa5, 4096);
+		image_write(m.dir, im.bytes, round ? im.len : im.len * 6 / 10);
+		out = capture_begin(STDOUT_FILENO);
+		err = capture_begin(STDERR_FILENO);
+		s.status = cmd_summary(2, argv);
+		s.err = capture_end(&err);
+		s.out = capture_end(&out);
+		HAS(s.out, "damaged: its account of messages cannot be trusted and is left out\n");
+		HAS_NOT(s.out, "accepted");
+		HAS_NOT(s.err, "internal error");
+		HAS_NOT(s.err, "events were lost");
+		assert_int_equal(s.status, 3);
+		said_free(&s);
+	}
+	image_free(&im);
+}
+
 static void in_the_log_twice(void **state)
 {
 	struct tl_attempt at[3] = {
@@ -243,6 +341,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(doctored_sum, setup, teardown),
 		cmocka_unit_test_setup_teardown(rows_disagree, setup, teardown),
 		cmocka_unit_test_setup_teardown(recycled_is_no_defect, setup, teardown),
+		cmocka_unit_test_setup_teardown(lost_without_a_batch, setup, teardown),
+		cmocka_unit_test_setup_teardown(none_without_a_batch, setup, teardown),
+		cmocka_unit_test_setup_teardown(damage_is_no_fact, setup, teardown),
 		cmocka_unit_test(in_the_log_twice),
 	};
 
