@@ -197,9 +197,9 @@ void batch_text(FILE *f, const struct tl_batch *b, bool colour, bool attempts)
 		if (b->verdict.causes[0].culprit)
 			wrap_word(&w, b->verdict.causes[0].culprit);
 		for (uint32_t i = 1; i < b->verdict.nr; i++) {
-			snprintf(t, sizeof(t), "%s%s %.0f%%", i == 1 ? "beside " : ", ",
+			snprintf(t, sizeof(t), "%s%s %.0f%%%s", i == 1 ? "beside " : "",
 				 tl_cause_names[b->verdict.causes[i].cause],
-				 100 * b->verdict.causes[i].share);
+				 100 * b->verdict.causes[i].share, i + 1 < b->verdict.nr ? "," : "");
 			wrap_word(&w, t);
 		}
 		wrap_end(&w);
