@@ -9,6 +9,7 @@
 #include "join_int.h"
 
 #define OTHER_CLOCK_WAIT (5000 * JOIN_MS)
+#define ALIVE		(5000 * JOIN_MS)	/* a probe is not silent for longer: bpf/disk.c */
 
 /* ---- connections and requests -------------------------------------------------- */
 
@@ -128,8 +129,8 @@ static void busy_batch(struct join *j, const struct breq *r, struct busy *b, str
 /* b.why is the caller's to put. */
 struct busy busy_of(struct join *j, const struct breq *r)
 {
-	struct busy b = { .read = r->read_ns, .answered = r->answered_ns, .queue_since = r->queue_since,
-			  .known = TL_KNOWN_EXACT };
+	struct busy b = { .read = r->read_ns, .answered = r->answered_ns, .arrived = r->arrived_ns,
+			  .queue_since = r->queue_since, .known = TL_KNOWN_EXACT };
 
 	for (uint32_t i = 0; i < r->nr_links; i++) {
 		struct jbatch *jb = r->links[i].batch;
@@ -489,6 +490,24 @@ bool broker_may_tell(struct join *j, const struct jbatch *jb)
 	return false;
 }
 
+/*
+ * Until when it watched that.  A probe that was killed tells no end: as far as its last event,
+ * or `grace` more, as it looks at the disks every few seconds where it has nothing else to tell.
+ */
+int64_t cover_until(const struct jtrail *t, uint32_t what, int64_t grace)
+{
+	if (t->cover_to[what])
+		return t->cover_to[what];
+	if (t->t->live || t->end_ns || !t->t->newest_ns)
+		return INT64_MAX;
+	return (int64_t)t->t->newest_ns + t->t->to_axis_ns + grace;
+}
+
+int64_t requests_until(const struct jtrail *t)
+{
+	return t->covered[AT_COVER_REQUEST] ? cover_until(t, AT_COVER_REQUEST, ALIVE) : INT64_MAX;
+}
+
 /* Did a probe watch that broker from..to, its requests or at least its log? */
 static bool watched(const struct jtrail *t, int64_t from, int64_t to)
 {
@@ -497,7 +516,7 @@ static bool watched(const struct jtrail *t, int64_t from, int64_t to)
 	for (int i = 0; i < 2; i++) {
 		int k = either[i];
 
-		if (t->covered[k] && t->cover_from[k] <= from && (!t->cover_to[k] || t->cover_to[k] >= to))
+		if (t->covered[k] && t->cover_from[k] <= from && cover_until(t, (uint32_t)k, ALIVE) >= to)
 			return true;
 	}
 	return false;

@@ -13,7 +13,7 @@
 /* What an answered request on the broker was busy with. */
 struct busy {
 	int64_t	 read, answered;	/* answered 0: not yet */
-	int64_t	 queue_since;		/* see struct breq */
+	int64_t	 arrived, queue_since;	/* see struct breq */
 	int64_t	 fsync, append;		/* ns of these within */
 	int64_t	 lock;			/* and for another's append to the same log */
 	int64_t	 handlers;		/* ns of it until a request handler took it */

@@ -251,6 +251,8 @@ bool broker_event(struct join *j, struct jtrail *t, const struct event *ev);
 void breq_unlink(struct join *j, struct breq *r);
 bool broker_may_tell(struct join *j, const struct jbatch *jb);
 bool broker_probed(struct join *j, const struct jbatch *jb);
+int64_t cover_until(const struct jtrail *t, uint32_t what, int64_t grace);
+int64_t requests_until(const struct jtrail *t);		/* as far as its requests were seen, give or take */
 void bconn_free(struct bconn *c);
 int32_t broker_of(struct join *j, const struct jtrail *t, uint32_t pid);
 struct busy busy_of(struct join *j, const struct breq *r);
@@ -321,6 +323,7 @@ struct held held_of(struct join *j, const struct bconn *c, int64_t from, int64_t
 		    const struct breq *own, int64_t shift);
 void inherit(struct join *j, struct tl_phase *p, const struct held *h);
 void held_end(struct held *h);
+int64_t ahead_of(const struct bconn *c, const struct breq *own, int64_t from, int64_t to);
 void inherit_chain(struct join *j, struct tl_phase *p, const struct chain *c);
 void inherit_backlog(struct join *j, struct tl_phase *p, const struct breq *r, int64_t shift);
 void inherit_from_peer(struct join *j, struct tl_phase *p, const struct peer *peer);

@@ -68,14 +68,15 @@ static bool shut_out(struct cut *c, const struct bconn *bc, const struct tl_atte
 {
 	int64_t end = a->arrived_ns < to ? a->arrived_ns : to;
 	struct held h;
-	int64_t still;
+	int64_t still, ahead;
 	bool shut;
 
 	if (end - c->at < SHUT_SLACK)
 		return false;
 	h = held_of(c->j, bc, c->at, end, st->breq, shift);
 	still = bc->target ? spans_within(&bc->target->quiet.still, c->at + shift, end + shift) : 0;
-	shut = 5 * (h.total + h.quota + still) >= 4 * (end - c->at);
+	ahead = st->breq ? ahead_of(bc, st->breq, c->at + shift, end + shift) : 0;
+	shut = 5 * (h.total + h.quota + still) >= 4 * (end - c->at) || 5 * ahead >= 4 * (end - c->at);
 	held_end(&h);
 	return shut;
 }
@@ -90,7 +91,8 @@ static void until_read(struct cut *c, const struct tl_attempt *a, const struct l
 
 	if (to > c->limit)
 		to = c->limit;
-	if (!bc) {
+	/* Nor is it known what a broker did after its probe was gone. */
+	if (!bc || (!st->breq && requests_until(bc->trail) < c->at + (to - c->at) / 2)) {
 		behind_socket(go(c, TL_PHASE_BROKER_SIDE, to, known, a->bound_ns), conn_of(st));
 		return;
 	}

@@ -54,6 +54,7 @@ struct held held_of(struct join *j, const struct bconn *c, int64_t from, int64_t
 {
 	struct held h = { 0 };
 	uint32_t n = c->nr_busy < JOIN_BUSY ? c->nr_busy : JOIN_BUSY;
+	int64_t seen = requests_until(c->trail);
 	const struct breq *r;
 
 	if (c->conn)
@@ -78,7 +79,8 @@ struct held held_of(struct join *j, const struct bconn *c, int64_t from, int64_t
 				if (r->links[i].batch)
 					b.culprit = parts_culprit(j, &r->links[i].batch->b
 						.attempts[r->links[i].attempt].sync);
-			held_add(&h, &b, from, to);
+			/* Its answer may have gone unseen. */
+			held_add(&h, &b, from, to < seen ? to : seen);
 			chain_put(b.why);
 		}
 	if (h.first) {
@@ -86,6 +88,30 @@ struct held held_of(struct join *j, const struct bconn *c, int64_t from, int64_t
 		h.last -= shift;
 	}
 	return h;
+}
+
+/*
+ * How much of from..to, on the broker's clock, a request before `own` had arrived and was not answered:
+ * whatever came in behind it would not have been read any earlier.
+ */
+int64_t ahead_of(const struct bconn *c, const struct breq *own, int64_t from, int64_t to)
+{
+	uint32_t n = c->nr_busy < JOIN_BUSY ? c->nr_busy : JOIN_BUSY;
+	int64_t sum = 0;
+
+	for (uint32_t i = 0; i < n && from < to; i++) {
+		const struct busy *b = &c->ring[(c->nr_busy - 1 - i) % JOIN_BUSY];
+		int64_t begin = b->arrived && b->arrived < b->read ? b->arrived : b->read;
+
+		if (b->answered < from)
+			break;
+		if (own && b->read >= own->read_ns)
+			continue;
+		sum += overlap(begin, b->answered, from, to);
+		if (begin < to)
+			to = begin;		/* what is left to count; one ends before the next is read */
+	}
+	return sum;
 }
 
 /* It waited in its own append's write, or for the log's lock and whoever had it. */

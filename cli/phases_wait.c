@@ -210,6 +210,14 @@ void until_next(struct cut *c, const struct tl_attempt *a, int64_t until)
 		}
 }
 
+/* The other end's TCP did not even acknowledge it: a probe there had nothing to see. */
+static bool never_acked(const struct conn *conn, const struct tl_phase *p)
+{
+	enum tl_cause says = p ? conn_says(conn, p->begin_ns, p->begin_ns + p->ns) : TL_CAUSE_UNKNOWN;
+
+	return says == TL_CAUSE_NETWORK || says == TL_CAUSE_IDLE;
+}
+
 /*
  * The first message went out in other batches before, whose messages were regrouped:
  * as far as that batch's clients know.  False when it did not.
@@ -244,7 +252,7 @@ bool carried_before(struct cut *c, const struct jbatch *jb, int64_t until)
 		go_exact(c, TL_PHASE_SOCKET, at[i]->write_end_ns < end ? at[i]->write_end_ns : end);
 		p = go_exact(c, TL_PHASE_BROKER_SIDE, end);
 		inherit_from_conn(c->j, p, conn, at[i]->write_end_ns, end);
-		if (conn && !conn->bconn)
+		if (conn && (!conn->bconn || never_acked(conn, p)))
 			behind_socket(p, conn);
 		until_next(c, &a, next);
 	}

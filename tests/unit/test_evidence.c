@@ -231,13 +231,68 @@ static void test_probed(void **unused)
 	feed_free(f);
 }
 
+/*
+ * The broker was quick with the request before; the next was never acknowledged by its TCP, and the client
+ * gave the connection up.  It is the network's until the end, or until another connection carries it.
+ */
+static void test_black_hole(void **unused)
+{
+	(void)unused;
+	for (int again = 0; again < 2; again++) {
+		const struct bat before = { 1, 4, 1, 0xabb, 5, 0, 0, 3985, 0 };
+		const struct bat lost = { 1, 5, 1, 0xabc, 1, 0, 0, 4000, 0 };
+		const struct bat other = { 1, 6, 1, 0xabd, 1, 0, 0, 4010, 0 };
+		const struct bat both = { 2, 7, 1, 0xabe, 2, 0, 0, 4000, 4010 };
+		struct feed *f = begun();
+		const struct tl_batch *b = NULL;
+
+		far_connection(f, 950, 1);
+		state(f, 951, 1, "broker:9092/UP");
+		probe(f);
+		written(f, 3991, &before);
+		arrived(f, 3992, 3992, &before);
+		appended(f, 3993, 3994, 4, &before, 10);
+		written(f, 4006, &lost);
+		written(f, 4016, &other);
+		answered(f, 4020, &before);
+		replied(f, 4021, &before, 0, 10);
+		acks(f, 4021, 1, 0, 0, 2, 10, 5, 3985, 3985);
+		tcp(f, 5000, 1, 900, 2);
+		tcp(f, 6000, 1, 900, 3);
+		connection_end(f, 6010, 1);
+		state(f, 6010, 1, "broker:9092/DOWN");
+		if (again) {
+			far_connection(f, 6020, 2);
+			state(f, 6020, 1, "broker:9092/UP");
+			written(f, 6030, &both);
+			arrived(f, 6031, 6031, &both);
+			appended(f, 6032, 6033, 4, &both, 15);
+			answered(f, 6034, &both);
+			replied(f, 6035, &both, 0, 15);
+			acks(f, 6035, 1, 0, 0, 2, 15, 2, 4000, 4010);
+		} else {
+			acks(f, 9100, 1, 0, TIMED_OUT, 1, -1, 2, 4000, 4010);
+		}
+		feed_end(f);
+		for (uint32_t i = 0; i < f->nr; i++) {
+			assert_null(unsound(f->out[i]));
+			if (f->out[i]->crc == (again ? both.crc : lost.crc))
+				b = f->out[i];
+		}
+		assert_non_null(b);
+		assert_int_equal(b->verdict.cause, TL_CAUSE_NETWORK);
+		assert_true(b->verdict.share > 0.9);
+		feed_free(f);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_connect_refused), cmocka_unit_test(test_never_up),
 		cmocka_unit_test(test_down), cmocka_unit_test(test_auth),
 		cmocka_unit_test(test_response), cmocka_unit_test(test_tcp),
-		cmocka_unit_test(test_probed),
+		cmocka_unit_test(test_probed), cmocka_unit_test(test_black_hole),
 	};
 
 	(void)feed_unused;

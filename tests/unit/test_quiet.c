@@ -92,10 +92,56 @@ static void test_busy(void **unused)
 	assert_int_equal(queued(5), TL_CAUSE_BROKER_SIDE);
 }
 
+/*
+ * It stood still with one in its receive buffer, which had no room for `late`: that came in once
+ * the first was answered, and waited for the third, all of it worked off quickly.
+ */
+static enum tl_cause backlog(bool still)
+{
+	static const struct bat first = { 1, 5, 1, 0xac0, 5, 0, 0, 1000, 0 };
+	static const struct bat third = { 1, 6, 1, 0xac1, 5, 0, 0, 2850, 0 };
+	static const struct bat last = { 1, 7, 1, 0xac2, 5, 0, 0, 2860, 0 };
+	enum tl_cause cause = TL_CAUSE_UNKNOWN;
+	struct feed *f = begun();
+
+	written(f, 1005, &first);
+	if (!still) {
+		written(f, 2000, &other);
+		arrived(f, 2001, 2001, &other);
+	}
+	written(f, 2855, &third);
+	written(f, 2865, &last);
+	arrived(f, 1006, 3010, &first);
+	appended(f, 3011, 3012, 4, &first, 15);
+	answered(f, 3080, &first);
+	arrived(f, 2856, 3081, &third);
+	appended(f, 3082, 3083, 4, &third, 20);
+	answered(f, 3290, &third);
+	arrived(f, 3291, 3300, &last);
+	appended(f, 3301, 3302, 4, &last, 25);
+	answered(f, 3303, &last);
+	replied(f, 3304, &last, 0, 25);
+	acks(f, 3304, 1, 0, 0, 2, 15, 15, 1000, 2860);
+	feed_end(f);
+	for (uint32_t i = 0; i < f->nr; i++)
+		if (f->out[i]->crc == last.crc)
+			cause = f->out[i]->verdict.cause;
+	feed_free(f);
+	return cause;
+}
+
+static void test_backlog(void **unused)
+{
+	(void)unused;
+	assert_int_equal(backlog(true), TL_CAUSE_PAUSED);
+	assert_int_equal(backlog(false), TL_CAUSE_BROKER_SIDE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_paused), cmocka_unit_test(test_alive), cmocka_unit_test(test_busy),
+		cmocka_unit_test(test_backlog),
 	};
 
 	(void)feed_unused;
