@@ -25,6 +25,8 @@ struct errors { uint32_t nr; struct { int32_t err; uint64_t n; } by[MAX_ERRORS];
 struct instance {
 	struct key { uint32_t trail, inst; } key;
 	uint64_t rows[TL_NR_OUTCOMES];		/* messages */
+	uint64_t written;			/* records seen to be written to a log, of moved batches, too */
+	uint64_t not_there;			/* messages proven to be in none */
 	struct errors failed, refused;
 	UT_hash_handle hh;
 };
@@ -111,24 +113,8 @@ static const struct trail *trail_of(const struct accounts *a, const struct tl_ba
 	return NULL;
 }
 
-void accounts_row(struct accounts *a, const struct tl_batch *b)
-{
-	const struct trail *t = b->client && b->producer.instance ? trail_of(a, b) : NULL;
-	struct instance *in;
-
-	if (!t || b->moved)
-		return;
-	in = instance_of(a, t->index, b->producer.instance);
-	in->rows[b->outcome] += b->messages;
-	if (b->outcome == TL_OUTCOME_FAILED)
-		error_add(&in->failed, b->err, b->messages);
-}
-
-/*
- * How often more than once the log has it: an attempt without idempotence that was written
- * and came to no good answer is sent, and written, again.
- */
-uint64_t account_written_again(const struct tl_batch *b)
+/* At how many places of the log it was written, as far as was seen. */
+static uint32_t places_of(const struct tl_batch *b)
 {
 	uint32_t places = 0;
 
@@ -142,7 +128,53 @@ uint64_t account_written_again(const struct tl_batch *b)
 			known |= b->attempts[k].base_offset == a->base_offset;
 		places += !known;
 	}
+	return places;
+}
+
+void accounts_row(struct accounts *a, const struct tl_batch *b)
+{
+	const struct trail *t = b->client && b->producer.instance ? trail_of(a, b) : NULL;
+	struct instance *in;
+
+	if (!t)
+		return;
+	in = instance_of(a, t->index, b->producer.instance);
+	/* Without a CRC it is a part of another row's batch, or a guess at one. */
+	if (b->has_crc)
+		in->written += (uint64_t)b->count * places_of(b);
+	if (b->moved)
+		return;
+	if (b->in_log == TL_IN_LOG_NO)
+		in->not_there += b->messages;
+	in->rows[b->outcome] += b->messages;
+	if (b->outcome == TL_OUTCOME_FAILED)
+		error_add(&in->failed, b->err, b->messages);
+}
+
+/*
+ * How often more than once the log has it: an attempt without idempotence that was written
+ * and came to no good answer is sent, and written, again.
+ */
+uint64_t account_written_again(const struct tl_batch *b)
+{
+	uint32_t places = places_of(b);
+
 	return places > 1 ? (uint64_t)b->count * (places - 1) : 0;
+}
+
+/*
+ * A retry without idempotence regroups messages, so what is in the log twice has other
+ * batches there.  But more records than there were messages for are repeats: so many at least.
+ */
+static uint64_t repeats_of(const struct trail *t, const struct sum *s, const struct instance *in)
+{
+	uint64_t most = s->n[AT_ACCEPTED];
+
+	/* A page that counts on, that lacks what came before, or that others count on as well. */
+	if (!in || !trail_over(t) || s->tally.partial || s->tally.instances != 1 || s->off)
+		return 0;
+	most -= in->not_there < most ? in->not_there : most;
+	return in->written > most ? in->written - most : 0;
 }
 
 /* ---- the sum ---------------------------------------------------------------------- */
@@ -226,7 +258,8 @@ void unheld_text(char *buf, size_t size, const struct unheld *u, enum tl_outcome
 {
 	const struct trail *t = u->trail;
 	const char *many = u->n[outcome] == 1 ? "" : "s", *was = u->n[outcome] == 1 ? "was" : "were";
-	const char *why = u->whole ? "no batch carried" :
+	/* Not that none did: of one that was being written when it died, or inside hidden TLS, nothing tells. */
+	const char *why = u->whole ? "no batch was seen to carry" :
 				     "events were overwritten or lost, and no batch in these trails has";
 	const char *them = u->n[outcome] == 1 ? "it" : "them";
 
@@ -285,6 +318,10 @@ static void sum_json(struct out *o, const struct trail *t, uint32_t inst, const 
 	out_u64(o, "refused", s->n[AT_REFUSED]);
 	out_u64(o, "called", s->n[AT_CALLED]);
 	out_bool(o, "balanced", !s->off);
+	if (repeats_of(t, s, in)) {
+		out_u64(o, "written", in->written);
+		out_u64(o, "repeats_at_least", repeats_of(t, s, in));
+	}
 	if (s->off)
 		out_s64(o, "off", s->off);
 	if (in) {
@@ -342,6 +379,9 @@ static void sum_text(const struct trail *t, uint32_t inst, const struct sum *s,
 		printf("    partial: recording was %s while it ran; + %" PRIu64 " that were open when it was turned off; "
 		       "not in this sum: %" PRIu64 " that ended and had been accepted before\n",
 		       t->header.off_ns ? "turned off and on" : "turned on", s->tally.unseen, s->tally.before);
+	if (repeats_of(t, s, in))
+		printf("    at least %" PRIu64 " of the %" PRIu64 " records that it was seen to bring into the log are "
+		       "repeats: sent again after an attempt that had been written\n", repeats_of(t, s, in), in->written);
 	if (in) {
 		errors_text("failed", &in->failed);
 		errors_text("refused", &in->refused);

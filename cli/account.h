@@ -23,13 +23,13 @@ int accounts_tell(struct accounts *a, enum format format, struct out *o);
 void accounts_free(struct accounts *a);
 
 /*
- * Messages of one producer that are in its account and in no row: those a process had
- * queued when it died.  Only of processes that are over, and accounts that close.
+ * Messages of one producer that are in its account and in no row: most of them a
+ * process had queued when it died.  Only of processes that are over, and accounts that close.
  */
 struct unheld {
 	const struct trail *trail;
 	uint32_t instance;
-	bool	 any, whole;			/* whole: no event was lost, so no batch ever had them */
+	bool	 any, whole;			/* whole: no event of theirs was overwritten or lost */
 	uint64_t n[TL_NR_OUTCOMES];
 };
 

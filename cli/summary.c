@@ -270,7 +270,7 @@ static void group_json(struct out *o, const struct group *g)
 	out_end(o);
 }
 
-/* Behind the topics: what died in the queue before any batch carried it. */
+/* Behind the topics: what ended, as far as was seen, before any batch carried it. */
 static void unheld_told(struct args *args)
 {
 	uint64_t messages = 0;
@@ -283,7 +283,7 @@ static void unheld_told(struct args *args)
 			if (filter_outcome(&args->c.filter, i))
 				messages += u.n[i];
 	if (messages)
-		printf("  %-22s %7d %8" PRIu64 " %9" PRIu64 "\n", "(in no batch here)", 0, messages, messages);
+		printf("  %-22s %7d %8" PRIu64 " %9" PRIu64 "\n", "(in no batch seen)", 0, messages, messages);
 }
 
 static void groups_told(struct args *args)

@@ -236,11 +236,11 @@ static void lost_without_a_batch(void **state)
 	m.w.account->cell[0][0].n[AT_ACCEPTED] += 7;
 	s = summary(&m, "text");
 	HAS(s.out, "7 messages were lost with the process ");
-	HAS(s.out, "(in no batch here)           0        7         7\n");
+	HAS(s.out, "(in no batch seen)           0        7         7\n");
 	said_free(&s);
 	s = why(&m, "text", NULL, NULL);
 	HAS(s.out, "7 messages were lost with the process ");
-	HAS(s.out, "no batch carried them\n");
+	HAS(s.out, "no batch was seen to carry them\n");
 	assert_int_equal(s.status, 1);
 	said_free(&s);
 	s = why(&m, "ndjson", NULL, NULL);
