@@ -366,10 +366,11 @@ static void sum_text(const struct trail *t, uint32_t inst, const struct sum *s,
 	uint64_t rows = 0;
 	char line[256];
 
-	printf("%s (pid %u, producer %u): %" PRIu64 " messages accepted %s %" PRIu64 " acked + %" PRIu64
+	printf("%s (pid %u, producer %u): %" PRIu64 " message%s accepted %s %" PRIu64 " acked + %" PRIu64
 	       " failed\n    + %" PRIu64 " expired + %" PRIu64 " purged + %" PRIu64 " dropped + %" PRIu64
 	       " lost + %" PRIu64 " open;  %" PRIu64 " more were refused\n",
-	       t->header.comm, t->header.pid, inst, s->n[AT_ACCEPTED], s->off ? "!=" : "=", s->n[AT_ACKED],
+	       t->header.comm, t->header.pid, inst, s->n[AT_ACCEPTED],
+	       s->n[AT_ACCEPTED] == 1 ? "" : "s", s->off ? "!=" : "=", s->n[AT_ACKED],
 	       s->n[AT_FAILED], s->n[AT_EXPIRED], s->n[AT_PURGED], s->n[AT_DROPPED], s->lost, s->open,
 	       s->n[AT_REFUSED]);
 	if (s->tally.instances > 1)

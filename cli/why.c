@@ -255,8 +255,8 @@ static void bucket_text(const struct args *args, const struct bucket *p)
 	for (size_t i = 0; i < args->nr_buckets; i++)
 		if (args->buckets[i].outcome == p->outcome)
 			late += args->buckets[i].batches;
-	n = snprintf(line, sizeof(line), "%llu of %llu %s batches (%llu message%s): %s%s%s",
-		     (unsigned long long)p->batches, (unsigned long long)late, kind_of(p),
+	n = snprintf(line, sizeof(line), "%llu of %llu %s %s (%llu message%s): %s%s%s",
+		     (unsigned long long)p->batches, (unsigned long long)late, kind_of(p), late == 1 ? "batch" : "batches",
 		     (unsigned long long)p->messages, p->messages == 1 ? "" : "s", tl_cause_names[p->cause],
 		     *p->culprit ? " on " : "", p->culprit);
 	if (p->cause != TL_CAUSE_UNKNOWN && p->total_ns > 0 && p->cause_ns > 0)
@@ -290,7 +290,7 @@ static void summary_text(struct args *args)
 		unheld_told(args);
 		return;
 	}
-	printf("%llu batches:", (unsigned long long)args->batches);
+	printf("%llu %s:", (unsigned long long)args->batches, args->batches == 1 ? "batch" : "batches");
 	for (int i = 0; i < TL_NR_OUTCOMES; i++)
 		if (args->of_outcome[i])
 			printf(" %llu %s", (unsigned long long)args->of_outcome[i], tl_outcome_names[i]);
