@@ -5,7 +5,6 @@
 #include "clock.h"
 #include "clock_lines.h"
 
-#define MAX_PROOFS	(1u << 18)	/* then neighbours are merged */
 #define WINDOW_MIN	5000000000LL	/* stretches that are tried: 5, 10, … 640 s */
 #define NR_WINDOWS	8
 #define GAP_WANDER	1e-6		/* between two knots, and beyond the last */
@@ -25,7 +24,7 @@ struct gap { uint32_t before, after; };
 
 struct clock {
 	struct proof *proof;
-	uint32_t nr, room;
+	uint32_t nr, room, max;
 	struct knot *knot;
 	uint32_t nr_knots, knot_room;
 	struct gap *gap;
@@ -35,7 +34,11 @@ struct clock {
 
 struct clock *clock_new(void)
 {
-	return calloc(1, sizeof(struct clock));
+	struct clock *c = calloc(1, sizeof(*c));
+
+	if (c)
+		c->max = CLOCK_PROOFS;
+	return c;
 }
 
 void clock_free(struct clock *c)
@@ -82,7 +85,7 @@ static void thin(struct clock *c)
 
 static void add(struct clock *c, int64_t t, int64_t offset, bool most)
 {
-	if (c->nr == MAX_PROOFS)
+	if (c->nr >= c->max)
 		thin(c);
 	if (c->nr == c->room) {
 		uint32_t room = c->room ? 2 * c->room : 64;
@@ -96,6 +99,11 @@ static void add(struct clock *c, int64_t t, int64_t offset, bool most)
 		c->room = room;
 	}
 	c->proof[c->nr++] = (struct proof){ t, offset, most };
+}
+
+void clock_limit(struct clock *c, uint32_t proofs)
+{
+	c->max = proofs > 16 ? proofs : 16;
 }
 
 void clock_at_most(struct clock *c, int64_t ours, int64_t offset)

@@ -27,7 +27,11 @@ struct clock_band { int64_t lo, hi; };	/* their clock minus ours */
 struct clock *clock_new(void);		/* NULL: out of memory */
 void clock_free(struct clock *c);
 
-/* Proofs, in any order; memory is bounded, what is merged for it loses little. */
+/* Proofs to keep, 24 bytes each (CLOCK_PROOFS at first): of more, the tighter of two neighbours. */
+#define CLOCK_PROOFS	(1u << 18)
+void clock_limit(struct clock *c, uint32_t proofs);
+
+/* Proofs, in any order. */
 void clock_at_most(struct clock *c, int64_t ours, int64_t offset);
 void clock_at_least(struct clock *c, int64_t ours, int64_t offset);
 

@@ -6,6 +6,8 @@
 #include "clocks.h"
 #include "say.h"
 
+#define MAX_PROOFS	(1u << 20)	/* of all pairs together, 24 MB; but no pair less than */
+#define MIN_PROOFS	1024u
 #define MAX_HALVES	(1u << 18)	/* then a smaller sample of requests is matched, the same on both sides */
 
 /* A request as one side saw it, raw times of that side. */
@@ -114,6 +116,15 @@ static struct pair *pair_find(const struct clocks *c, uint32_t client, uint32_t 
 	return p;
 }
 
+/* A fleet has many pairs: each keeps its share of the proofs. */
+static void share_out(struct clocks *c)
+{
+	uint32_t each = MAX_PROOFS / HASH_COUNT(c->pairs);
+
+	for (struct pair *p = c->pairs; p; p = p->hh.next)
+		clock_limit(p->clock, each < MIN_PROOFS ? MIN_PROOFS : each > CLOCK_PROOFS ? CLOCK_PROOFS : each);
+}
+
 static struct clock *pair_clock(struct clocks *c, uint32_t client, uint32_t probe)
 {
 	struct pair *p = pair_find(c, client, probe);
@@ -127,6 +138,7 @@ static struct clock *pair_clock(struct clocks *c, uint32_t client, uint32_t prob
 	}
 	p->key = (struct pair_key){ client, probe };
 	HASH_ADD(hh, c->pairs, key, sizeof(p->key), p);
+	share_out(c);
 	return p->clock;
 }
 
