@@ -44,8 +44,9 @@ static __always_inline int read_enter(__u32 fd, __u64 buf, __u64 size)
 	struct read_state state = {};
 	struct file *file;
 	struct sock *sk;
+	struct conn *c;
 	__u32 port;
-	__u64 id;
+	__u64 id, key;
 
 	if (!is_target())
 		return 0;
@@ -54,8 +55,13 @@ static __always_inline int read_enter(__u32 fd, __u64 buf, __u64 size)
 	if (!sk)
 		return 0;
 	port = BPF_CORE_READ(sk, __sk_common.skc_num);
-	if (!bpf_map_lookup_elem(&ports, &port))
-		return 0;
+	if (!bpf_map_lookup_elem(&ports, &port)) {
+		/* A reset takes the port (inet_put_port), and leaves what came before it to be read. */
+		key = conn_key(fd);
+		c = bpf_map_lookup_elem(&conns, &key);
+		if (!c || c->sk != (__u64)sk)
+			return 0;
+	}
 	state.begin_ns = bpf_ktime_get_ns();
 	state.buf = buf;
 	state.sk = (__u64)sk;
