@@ -46,8 +46,21 @@ static bool wants_callback(const struct jbatch *jb)
 	return jb->in_uncalled && flags & (AT_INST_DR_MSG_CB | AT_INST_DR_CB | AT_INST_DR_EVENT);
 }
 
+/* Those whose messages it took end with it; the broker may append them after it. */
+static bool absorbed_may_tell(struct join *j, struct jbatch *jb)
+{
+	struct jbatch *a;
+
+	DL_FOREACH2(jb->absorbed, a, absorb_next) {
+		a->b.resolved_ns = jb->b.resolved_ns;
+		if (broker_may_tell(j, a) || absorbed_may_tell(j, a))
+			return true;
+	}
+	return false;
+}
+
 /* Can nothing more be learned about it, as far as one can tell? */
-static bool settled(struct join *j, const struct jbatch *jb)
+static bool settled(struct join *j, struct jbatch *jb)
 {
 	int64_t age = j->now - jb->b.resolved_ns;
 
@@ -61,7 +74,7 @@ static bool settled(struct join *j, const struct jbatch *jb)
 		return false;
 	if (!j->nr_probes)
 		return true;
-	if (broker_may_tell(j, jb) || lib_may_claim(j, jb))
+	if (broker_may_tell(j, jb) || absorbed_may_tell(j, jb) || lib_may_claim(j, jb))
 		return false;
 	return !(jb->file && !jb->b.on_disk_ns && age < DISK_WAIT);
 }
