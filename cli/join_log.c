@@ -22,7 +22,7 @@ static bool watched(const struct jtrail *t, int64_t from, int64_t to)
 		return false;
 	for (unsigned i = 0; i < 2; i++)
 		if (!t->covered[need[i]] || t->cover_from[need[i]] > from ||
-		    (t->cover_to[need[i]] && t->cover_to[need[i]] < to))
+		    cover_until(t, (uint32_t)need[i], 0) < to)
 			return false;
 	return true;
 }

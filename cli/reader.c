@@ -551,7 +551,7 @@ bool reader_incomplete(const struct reader *r)
 	if (r->nr_unread)
 		return true;
 	for (int i = 0; i < r->nr_trails; i++)
-		if (r->trail[i]->pub.incomplete || r->trail[i]->pub.lost)
+		if (r->trail[i]->pub.incomplete || r->trail[i]->pub.lost || trail_killed(&r->trail[i]->pub))
 			return true;
 	return false;
 }

@@ -108,12 +108,17 @@ static void say_held(const struct trail *t)
 
 static void say_trail(const struct trail *t)
 {
+	char end[40];
+
 	if (t->lost)
 		say("trail %s: %llu events were lost because there was no room for them; "
 		    "what they would have shown is missing", t->path, (unsigned long long)t->lost);
 	if (t->unknown_events)
 		say("trail %s: %llu events of kinds that this version does not know were skipped; "
 		    "upgrade to see them", t->path, (unsigned long long)t->unknown_events);
+	if (trail_killed(t))
+		say("trail %s: the probe was killed; its evidence ends at %s", t->path,
+		    clock_text(end, sizeof(end), t->newest_ns ? (int64_t)t->newest_ns + t->to_axis_ns : 0));
 	say_held(t);
 	if (t->header.flags & AT_F_STANDBY && !t->header.on_ns && t->live)
 		say("trail %s: its app stands by and records nothing until `acktrail ctl %s on`", t->path, t->path);

@@ -184,11 +184,47 @@ static void test_killed(void **state)
 	assert_int_equal(window_process(&h), PROCESS_UNKNOWN);
 }
 
+/* A broker goes on without its probe: what was read is not all.  As long as the probe lives it is. */
+static void test_probe_killed(void **state)
+{
+	char dir[512];
+	int ready[2], status;
+	struct reader *r;
+	pid_t pid;
+	char c;
+
+	(void)state;
+	snprintf(dir, sizeof(dir), "%s/probe", scratch.dir);
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (!pid) {
+		struct made m = made_open_bytes(&scratch, "probe", AT_KIND_PROBE, MIB);
+
+		put_request(&m, AT_BULK, at_now(), 0);
+		if (write(ready[1], "x", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	assert_int_equal(read(ready[0], &c, 1), 1);
+	r = open_one(dir);
+	assert_int_equal(requests_in(r), 1);
+	assert_false(trail_killed(reader_trail(r, 0)));
+	assert_false(reader_incomplete(r));
+	reader_close(r);
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	r = open_one(dir);
+	assert_int_equal(requests_in(r), 1);
+	assert_true(trail_killed(reader_trail(r, 0)));
+	assert_true(reader_incomplete(r));
+	reader_close(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_recycled_behind_our_back), T(test_odd_generation), T(test_live_writer),
-		T(test_killed),
+		T(test_killed), T(test_probe_killed),
 	};
 
 	return cmocka_run_group_tests_name("reader live", tests, NULL, NULL);
