@@ -69,12 +69,15 @@ void plog_sync(struct join *j, const struct jtrail *t, const struct bthread *th,
 {
 	struct plog *p = plog_get(j, t, th->topic, th->partition, false);
 	struct hold *h = p ? hold_nr(p, p->nr) : NULL;
+	bool longer;
 
 	if (!h || h->tid != tid || end < h->end)
 		return;
+	/* What it waited for the longest. */
+	longer = end - begin > h->fsync + h->append;
 	h->end = end;
 	h->fsync += end - begin;
-	if (!h->culprit)
+	if (!h->culprit || longer)
 		h->culprit = parts_culprit(j, parts);
 }
 

@@ -80,8 +80,9 @@ void sync_event(struct join *j, struct jtrail *t, const struct event *ev)
 	}
 	if (path) {
 		th->free_ns = end;
+		if (!th->culprit || end - begin > th->fsync_ns)
+			th->culprit = parts_culprit(j, &parts);
 		th->fsync_ns += end - begin;
-		th->culprit = th->culprit ? th->culprit : parts_culprit(j, &parts);
 	}
 	if (th && !path && f && f->topic) {
 		th->roll.topic = f->topic;

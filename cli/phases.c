@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <string.h>
 #include "phases_int.h"
 
 struct tl_phase *go(struct cut *c, enum tl_phase_name name, int64_t until, enum tl_known known,
@@ -129,6 +130,26 @@ static void of_broker(struct cut *c)
 	phases_attempt(c, 0, c->limit);
 }
 
+static bool is_part(const char *culprit, enum tl_part_name part)
+{
+	size_t n = strlen(tl_part_names[part]);
+
+	return !strncmp(culprit, tl_part_names[part], n) && (!culprit[n] || culprit[n] == ';');
+}
+
+/* A sync, its own or another's, that mostly computed or waited for a lock: no disk would cure it. */
+static void no_disk(struct tl_phase *p)
+{
+	bool own = p->cause == TL_CAUSE_UNKNOWN && (p->name == TL_PHASE_FSYNC || p->name == TL_PHASE_INDEX);
+
+	if (!p->culprit || (!is_part(p->culprit, TL_PART_CPU) && !is_part(p->culprit, TL_PART_LOCK)))
+		return;
+	if (own || p->cause == TL_CAUSE_LEADER_FSYNC)
+		p->cause = TL_CAUSE_BROKER_BUSY;
+	else if (p->cause == TL_CAUSE_LOG_LOCK && p->behind == TL_CAUSE_LEADER_FSYNC)
+		p->behind = TL_CAUSE_BROKER_BUSY;
+}
+
 void phases_of(struct join *j, struct jbatch *jb)
 {
 	struct cut c = { .j = j, .jb = jb, .b = &jb->b, .limit = jb->b.end_ns };
@@ -142,6 +163,8 @@ void phases_of(struct join *j, struct jbatch *jb)
 		of_client(&c);
 	else
 		of_broker(&c);
+	for (uint32_t i = 0; i < jb->b.nr_phases; i++)
+		no_disk(&jb->b.phases[i]);
 	/* The wait inside produce() is part of the batch's life. */
 	if (jb->b.blocked_ns > 0)
 		jb->b.created_first_ns -= jb->b.blocked_ns;

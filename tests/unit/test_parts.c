@@ -139,6 +139,29 @@ static void test_exec(void **state)
 	feed_free(f);
 }
 
+/* A sync that computed is no disk's, for its own batch as for the one behind it. */
+static void test_sync_computes(void **state)
+{
+	static const struct bat own = { 1, 4, 1, 0xa1, 5, 0, 0, 900, 0 }, behind = { 1, 5, 1, 0xa2, 5, 0, 0, 1005, 0 };
+	struct feed *f = begun();
+
+	(void)state;
+	arrived(f, 1000, 1000, &own);
+	appended(f, 1001, 1002, 5, &own, 10);
+	synced_asleep(f, 1002, 2002, 5, 10);
+	answered(f, 2003, &own);
+	arrived(f, 1006, 2004, &behind);
+	appended(f, 2005, 2006, 5, &behind, 15);
+	answered(f, 2007, &behind);
+	feed_end(f);
+	assert_int_equal(f->nr, 2);
+	for (uint32_t i = 0; i < 2; i++) {
+		assert_int_equal(f->out[i]->verdict.cause, TL_CAUSE_BROKER_BUSY);
+		assert_string_equal(f->out[i]->verdict.causes[0].culprit, "cpu");
+	}
+	feed_free(f);
+}
+
 /* A sleep that was counted and never told must not pass for being awake. */
 static void test_sleep_lost(void **state)
 {
@@ -242,7 +265,7 @@ static void test_append_no_cpu(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bystanders), cmocka_unit_test(test_exec), cmocka_unit_test(test_sleep_lost), cmocka_unit_test(test_no_naps),
+		cmocka_unit_test(test_bystanders), cmocka_unit_test(test_exec), cmocka_unit_test(test_sync_computes), cmocka_unit_test(test_sleep_lost), cmocka_unit_test(test_no_naps),
 		cmocka_unit_test(test_other_file_system), cmocka_unit_test(test_append_throttled),
 		cmocka_unit_test(test_append_no_cpu),
 	};
