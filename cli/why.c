@@ -432,7 +432,8 @@ int cmd_why(int argc, char **argv)
 	args.c.on_row = NULL;
 	args.c.filter.slowest = slowest;
 	count_unheld(&args);
-	qsort(args.buckets, args.nr_buckets, sizeof(*args.buckets), worse_first);
+	if (args.nr_buckets)
+		qsort(args.buckets, args.nr_buckets, sizeof(*args.buckets), worse_first);
 	if (args.c.format == FORMAT_NDJSON)
 		summary_json(&args);
 	else
