@@ -297,8 +297,9 @@ class Check:
                 self.say(f"{row['id']}: in the log: {row['in_log']}, without a probe")
             if row["outcome"] != "acked" and row["sent"] and row["resend"] != "may-duplicate":
                 self.say(f"{row['id']}: resend {row['resend']}, {row['outcome']} and sent")
-            self.verdict(row)
-            self.phases(row)
+            if row["outcome"] != "open":
+                self.verdict(row)
+                self.phases(row)
 
     def verdict(self, row):
         """What no retry can mend fails the batch at once, with the broker's word for it."""
