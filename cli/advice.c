@@ -4,7 +4,6 @@
  * or whom to turn to; none says more than the evidence.
  */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include "join.h"
@@ -61,20 +60,6 @@ const char *advice_todo(const struct tl_batch *b)
 	if (b->sent && !b->probed)
 		return "run the probe on the broker's host to learn more";
 	return "";
-}
-
-__attribute__((format(printf, 4, 5)))
-static int put(char *buf, size_t size, int at, const char *format, ...)
-{
-	va_list ap;
-	int n;
-
-	if (at < 0 || (size_t)at >= size)
-		return at;
-	va_start(ap, format);
-	n = vsnprintf(buf + at, size - (size_t)at, format, ap);
-	va_end(ap);
-	return n < 0 ? at : at + n;
 }
 
 static const struct tl_phase *longest(const struct tl_batch *b, enum tl_cause cause)
@@ -141,47 +126,47 @@ void advice_text(struct tl_batch *b, char *text, size_t size)
 	span_text(total, sizeof(total), b->end_ns - b->created_first_ns);
 	switch (v->cause) {
 	case TL_CAUSE_HEALTHY:
-		put(t, size, 0, "%s in %s.", tl_outcome_names[b->outcome], total);
+		text_put(t, size, 0, "%s in %s.", tl_outcome_names[b->outcome], total);
 		return;
 	case TL_CAUSE_UNKNOWN:
-		n = put(t, size, n, "%s after %s, less than half of it explained",
+		n = text_put(t, size, n, "%s after %s, less than half of it explained",
 			tl_outcome_names[b->outcome], total);
 		p = longest(b, TL_CAUSE_UNKNOWN);
 		if (p && p->name == TL_PHASE_RESPONSE && 2 * p->ns > b->end_ns - b->created_first_ns)
-			n = put(t, size, n, ": %s between the broker's answer and the client's reading it",
+			n = text_put(t, size, n, ": %s between the broker's answer and the client's reading it",
 				span_text(part, sizeof(part), p->ns));
 		else if (p && p->name == TL_PHASE_BROKER_DOWN && 2 * p->ns > b->end_ns - b->created_first_ns)
-			n = put(t, size, n, ": %s without a connection, and nothing that says why",
+			n = text_put(t, size, n, ": %s without a connection, and nothing that says why",
 				span_text(part, sizeof(part), p->ns));
 		break;
 	case TL_CAUSE_APP_ENDED:
-		n = put(t, size, n, b->killed ? "the app was killed %s after it was created"
+		n = text_put(t, size, n, b->killed ? "the app was killed %s after it was created"
 					      : "the app ended or gave it up %s after it was created", total);
 		break;
 	default:
 		if (refused(b)) {
 			const char *name = tl_error_name(refused(b));
 
-			n = put(t, size, n, "%s after %s: broker error %d%s%s", tl_outcome_names[b->outcome],
+			n = text_put(t, size, n, "%s after %s: broker error %d%s%s", tl_outcome_names[b->outcome],
 				total, refused(b), name ? " " : "", name ? name : "");
 			break;
 		}
 		span_text(part, sizeof(part), first->ns);
-		n = put(t, size, n, "%s after %s, %s of it %s", tl_outcome_names[b->outcome], total,
+		n = text_put(t, size, n, "%s after %s, %s of it %s", tl_outcome_names[b->outcome], total,
 			part, story(v->cause));
 		if (p && p->name == TL_PHASE_BEHIND)
-			n = put(t, size, n, ", for requests ahead on its connection");
+			n = text_put(t, size, n, ", for requests ahead on its connection");
 		if (first->culprit)
-			n = put(t, size, n, " (%s)", first->culprit);
+			n = text_put(t, size, n, " (%s)", first->culprit);
 		if (v->nr > 1)
-			n = put(t, size, n, ", beside %s (%.0f%%)", story(v->causes[1].cause),
+			n = text_put(t, size, n, ", beside %s (%.0f%%)", story(v->causes[1].cause),
 				100 * v->causes[1].share);
 	}
 	if (b->outcome != TL_OUTCOME_ACKED && b->outcome != TL_OUTCOME_BROKER_ONLY &&
 	    b->outcome != TL_OUTCOME_OPEN)
-		n = put(t, size, n, "%s", state_of_log(b));
+		n = text_put(t, size, n, "%s", state_of_log(b));
 	if (*advice_todo(b))
-		put(t, size, n, ". To do: %s.", advice_todo(b));
+		text_put(t, size, n, ". To do: %s.", advice_todo(b));
 	else
-		put(t, size, n, ".");
+		text_put(t, size, n, ".");
 }

@@ -7,7 +7,6 @@
 #include "join_int.h"
 #include "log_dump.h"
 
-#define DUPLICATE_SEQUENCE	46	/* Kafka's: it has that batch already */
 /* A closed connection's requests may still be read by a broker that lags behind. */
 #define STILL_READ		(600000 * JOIN_MS)
 

@@ -3,7 +3,6 @@
  * join_stall.c - appends that stalled in the file system's journal: which commit held
  * them, who had forced it, what it wrote; and whose requests a disk was busy with.
  */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,20 +143,6 @@ bool chain_may_tell(const struct join *j, const struct chain *c)
 
 /* ---- in words ------------------------------------------------------------------------- */
 
-__attribute__((format(printf, 4, 5)))
-static int put(char *buf, size_t size, int at, const char *format, ...)
-{
-	va_list ap;
-	int n;
-
-	if (at < 0 || (size_t)at >= size)
-		return at;
-	va_start(ap, format);
-	n = vsnprintf(buf + at, size - (size_t)at, format, ap);
-	va_end(ap);
-	return n < 0 ? at : at + n >= (int)size ? (int)size - 1 : at + n;
-}
-
 static void tell_commit(const struct join *j, const struct chain *c, struct tl_commit *to)
 {
 	const struct commit *m = commit_find(j, c);
@@ -178,14 +163,14 @@ static int say_commit(char *text, size_t size, int n, const struct tl_commit *m)
 {
 	char t[24];
 
-	n = m->transaction ? put(text, size, n, "journal commit %llu", (unsigned long long)m->transaction)
-			   : put(text, size, n, "the journal");
+	n = m->transaction ? text_put(text, size, n, "journal commit %llu", (unsigned long long)m->transaction)
+			   : text_put(text, size, n, "the journal");
 	if (m->by_pid)
-		n = put(text, size, n, " forced by %s[%u]", m->by && *m->by ? m->by : "?", m->by_pid);
+		n = text_put(text, size, n, " forced by %s[%u]", m->by && *m->by ? m->by : "?", m->by_pid);
 	if (m->requests == 1)
-		n = put(text, size, n, ", whose request was in the device for %s", span_text(t, sizeof(t), m->slowest_ns));
+		n = text_put(text, size, n, ", whose request was in the device for %s", span_text(t, sizeof(t), m->slowest_ns));
 	else if (m->requests)
-		n = put(text, size, n, ", whose %u requests were in the device for up to %s each", m->requests,
+		n = text_put(text, size, n, ", whose %u requests were in the device for up to %s each", m->requests,
 			span_text(t, sizeof(t), m->slowest_ns));
 	return n;
 }
@@ -211,25 +196,25 @@ const char *chain_text(struct join *j, const struct chain *c, struct tl_chain *t
 			.ns = c->longest, .held_ns = c->held, .append_ns = c->append, .sync_ns = c->fsync, .nr = c->nr };
 	}
 	if (!c->locked) {
-		n = put(text, sizeof(text), n, "%s: ", tell->commit.device ? tell->commit.device : "disk");
+		n = text_put(text, sizeof(text), n, "%s: ", tell->commit.device ? tell->commit.device : "disk");
 		n = say_commit(text, sizeof(text), n, &tell->commit);
 		return join_intern(j, text, (size_t)n);
 	}
 	/* A sync's device stands at the head of its own culprit. */
 	if (c->by.culprit && (!s || 2 * c->fsync >= c->held))
-		n = put(text, sizeof(text), n, "%s; ", c->by.culprit);
+		n = text_put(text, sizeof(text), n, "%s; ", c->by.culprit);
 	else if (s && tell->commit.device)
-		n = put(text, sizeof(text), n, "%s: ", tell->commit.device);
+		n = text_put(text, sizeof(text), n, "%s: ", tell->commit.device);
 	else if (c->topic)
-		n = put(text, sizeof(text), n, "%s-%d: ", c->topic->name, c->partition);
-	n = put(text, sizeof(text), n, "log held %s by the append", span_text(t, sizeof(t), c->longest));
+		n = text_put(text, sizeof(text), n, "%s-%d: ", c->topic->name, c->partition);
+	n = text_put(text, sizeof(text), n, "log held %s by the append", span_text(t, sizeof(t), c->longest));
 	if (c->by.offset >= 0)
-		n = put(text, sizeof(text), n, " at offset %lld", (long long)c->by.offset);
-	n = put(text, sizeof(text), n, " of %s[%u]", who && *who->comm ? who->comm : "thread", c->by.tid);
+		n = text_put(text, sizeof(text), n, " at offset %lld", (long long)c->by.offset);
+	n = text_put(text, sizeof(text), n, " of %s[%u]", who && *who->comm ? who->comm : "thread", c->by.tid);
 	if (c->nr > 1)
-		n = put(text, sizeof(text), n, " (and by %u more)", c->nr - 1);
+		n = text_put(text, sizeof(text), n, " (and by %u more)", c->nr - 1);
 	if (s) {
-		n = put(text, sizeof(text), n, " in ");
+		n = text_put(text, sizeof(text), n, " in ");
 		n = say_commit(text, sizeof(text), n, &tell->commit);
 	}
 	return join_intern(j, text, (size_t)n);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <time.h>
 #include "span.h"
@@ -66,4 +67,17 @@ const char *date_text(char *buf, size_t size, int64_t axis_ns)
 	snprintf(buf, size, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900, tm.tm_mon + 1,
 		 tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(axis_ns / 1000000 % 1000));
 	return buf;
+}
+
+int text_put(char *buf, size_t size, int at, const char *format, ...)
+{
+	va_list ap;
+	int n;
+
+	if (at < 0 || (size_t)at >= size)
+		return at;
+	va_start(ap, format);
+	n = vsnprintf(buf + at, size - (size_t)at, format, ap);
+	va_end(ap);
+	return n < 0 ? at : at + n >= (int)size ? (int)size - 1 : at + n;
 }

@@ -20,4 +20,8 @@ const char *clock_text(char *buf, size_t size, int64_t axis_ns);
 /* "2026-01-02T14:03:22.071Z" */
 const char *date_text(char *buf, size_t size, int64_t axis_ns);
 
+/* Adds to a text of `at` bytes; what does not fit is cut.  Its length then. */
+__attribute__((format(printf, 4, 5)))
+int text_put(char *buf, size_t size, int at, const char *format, ...);
+
 #endif
