@@ -150,6 +150,20 @@ static void preload(const char *shim, const struct program *p)
 	free(value);
 }
 
+/* What the shim would take in silence: it prints nothing into the app's output. */
+static bool mode_wanted(void)
+{
+	const char *mode = getenv("ACKTRAIL"), *size = getenv("ACKTRAIL_MAX_MB");
+
+	if (size && *size && (strspn(size, "0123456789") != strlen(size) || !strtoul(size, NULL, 10)))
+		say("ACKTRAIL_MAX_MB=%s is no number of megabytes: the default is taken", size);
+	if (!mode || !*mode || !strcmp(mode, "on") || !strcmp(mode, "standby"))
+		return true;
+	say("ACKTRAIL=%s%s. Running the command without witnessing it.", mode,
+	    strcmp(mode, "off") ? " is none of on, standby and off, and taken as off" : "");
+	return false;
+}
+
 /* Everything that the command will find; false: it runs as if we were not there. */
 static bool set_up(const struct args *args, const struct program *p, char out[PATH_MAX])
 {
@@ -157,6 +171,8 @@ static bool set_up(const struct args *args, const struct program *p, char out[PA
 	char shim[PATH_MAX];
 
 	out[0] = 0;
+	if (!mode_wanted())
+		return false;
 	if (why) {
 		say("%s %s. Running it all the same.", p->interpreter[0] ? p->interpreter : p->path, why);
 		/* What it starts may be in reach, unless the loader itself would complain. */

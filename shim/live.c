@@ -82,6 +82,12 @@ static void leave_children_alone(void)
 	}
 }
 
+/* on, standby, off; whoever wrote anything else (0, no, offf) did not ask for more. */
+static bool wanted(const char *mode)
+{
+	return !mode || !*mode || !strcmp(mode, "on") || !strcmp(mode, "standby");
+}
+
 __attribute__((constructor)) static void live_init(void)
 {
 	const char *mode = secure_getenv("ACKTRAIL"), *out = secure_getenv("ACKTRAIL_OUT");
@@ -91,7 +97,7 @@ __attribute__((constructor)) static void live_init(void)
 
 	if (follow && !strcmp(follow, "0"))
 		leave_children_alone();
-	if (live || (mode && !strcmp(mode, "off")))
+	if (live || !wanted(mode))
 		return;
 	page = mmap(NULL, AT_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (page != MAP_FAILED && !madvise(page, AT_PAGE, MADV_WIPEONFORK)) {

@@ -104,6 +104,24 @@ static void test_status(void **state)
 	said("which CMD?");
 }
 
+/* A word that the shim does not know would be taken in silence there. */
+static void test_mode(void **state)
+{
+	(void)state;
+	setenv("ACKTRAIL", "offf", 1);
+	assert_int_equal(RECORD("-o", "y", "sh", "-c", "exit 5"), 5);
+	said("ACKTRAIL=offf is none of on, standby and off");
+	setenv("ACKTRAIL", "off", 1);
+	assert_int_equal(RECORD("-o", "y", "true"), 0);
+	said("ACKTRAIL=off. Running the command without witnessing it.");
+	assert_int_equal(access("y", F_OK), -1);
+	unsetenv("ACKTRAIL");
+	setenv("ACKTRAIL_MAX_MB", "64k", 1);
+	assert_int_equal(RECORD("true"), 0);
+	said("ACKTRAIL_MAX_MB=64k is no number");
+	unsetenv("ACKTRAIL_MAX_MB");
+}
+
 /* What follows CMD is CMD's, and its output is its own. */
 static void test_transparent(void **state)
 {
@@ -297,7 +315,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_status), T(test_transparent), T(test_environment), T(test_signals), T(test_reach),
+		T(test_status), T(test_transparent), T(test_mode), T(test_environment), T(test_signals), T(test_reach),
 		T(test_broken_programs), T(test_secure),
 	};
 
