@@ -106,10 +106,10 @@ def judge(lab):
         found.causes[verdict["cause"]] += 1
         right += causes[0] in expect and (head.any or all(cause in causes for cause in expect))
         phased += head.phase in [phase["name"] for phase in row["phases"]]
+    for row in rows:
         for phase in row.get("phases", []):
             found.ns += phase["ns"]
             found.unknown_ns += phase["ns"] * (phase["name"] == "unknown")
-    for row in rows:
         for cause in verdicts[row["id"]]["causes"]:
             if cause["cause"] in head.forbid:
                 found.wrong.append(f"{row['id']}: {cause['cause']} is blamed, and has nothing to do with it")
