@@ -51,6 +51,17 @@ struct conn {
 
 /* ---- conn.c ---------------------------------------------------------------- */
 
+/* One call's bytes on their way through a parser. */
+struct pass { struct conn *c; struct thread *t; };
+
+/* Is there a trail to tell it to?  Whoever shows a whole request opens one. */
+bool conn_ready(struct pass *p);
+
+/* ---- conn_told.c ----------------------------------------------------------- */
+
+extern const struct wire_request_ops conn_request_ops;	/* ctx: a struct pass */
+extern const struct wire_response_ops conn_response_ops;
+
 void conn_write_batch(struct thread *t, enum at_ring ring, const struct ev_batch *batch,
 		      const struct topic *topic, uint64_t ns, uint16_t flags);
 
