@@ -45,28 +45,15 @@ struct args {
 	int	 nr_devices;
 };
 
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-	struct args *args = state->input;
-
-	(void)arg;
-	if (key == ARGP_KEY_INIT) {
-		state->child_inputs[0] = &args->c;
-		return 0;
-	}
-	return ARGP_ERR_UNKNOWN;
-}
-
-static const struct argp_child children[] = { { &joined_argp, 0, NULL, 0 }, { 0 } };
 static const struct argp argp = {
-	NULL, parse, "TRAIL…",
+	NULL, joined_parse, "TRAIL…",
 	"Show the syncs of the broker's files, slowest first, with what each waited for: flush and "
 	"device, the queue before it, throttling before the request existed, a journal commit shared "
 	"with others, a lock (asleep, but not for I/O), the CPU.  What no evidence covers is unexplained.\v"
 	"Then each disk's health: svctm every 3 s (busy time / completed reads and writes) with the alarms "
 	"ALM-12033 and ALM-12180 as they would have been raised and cleared, and how long flushes, syncs "
 	"and writes took.",
-	children, NULL, NULL
+	joined_children, NULL, NULL
 };
 
 static const char *call_name(uint32_t call)

@@ -77,6 +77,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static const struct argp_child children[] = { { &filter_argp, 0, "Filters:", 2 }, { 0 } };
 const struct argp joined_argp = { options, parse, NULL, NULL, children, NULL, NULL };
+const struct argp_child joined_children[] = { { &joined_argp, 0, NULL, 0 }, { 0 } };
+
+error_t joined_parse(int key, char *arg, struct argp_state *state)
+{
+	(void)arg;
+	if (key != ARGP_KEY_INIT)
+		return ARGP_ERR_UNKNOWN;
+	state->child_inputs[0] = state->input;
+	return 0;
+}
 
 bool joined_open(struct joined *c)
 {

@@ -34,6 +34,9 @@ struct joined {
 
 /* Options every such command has: TRAIL…, --format, --slow MS, FILTERS. */
 extern const struct argp joined_argp;
+/* For a command that has no others; its input begins with a struct joined. */
+extern const struct argp_child joined_children[];
+error_t joined_parse(int key, char *arg, struct argp_state *state);
 
 bool joined_open(struct joined *c);
 /*

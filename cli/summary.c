@@ -41,24 +41,11 @@ struct args {
 	uint64_t batches;
 };
 
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-	struct args *args = state->input;
-
-	(void)arg;
-	if (key == ARGP_KEY_INIT) {
-		state->child_inputs[0] = &args->c;
-		return 0;
-	}
-	return ARGP_ERR_UNKNOWN;
-}
-
-static const struct argp_child children[] = { { &joined_argp, 0, NULL, 0 }, { 0 } };
 static const struct argp argp = {
-	NULL, parse, "TRAIL…",
+	NULL, joined_parse, "TRAIL…",
 	"Account for every message, and say where the time went: per topic, partition, broker and "
 	"disk, with percentiles per phase.",
-	children, NULL, NULL
+	joined_children, NULL, NULL
 };
 
 /* ---- gathering -------------------------------------------------------------------- */

@@ -47,12 +47,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return ARGP_ERR_UNKNOWN;
 }
 
-static const struct argp_child children[] = { { &joined_argp, 0, NULL, 0 }, { 0 } };
 static const struct argp argp = {
 	options, parse, "TRAIL…",
 	"Print the life of every batch: where its time was, from produce() to the app's callback.\v"
 	"Times with ~ are inferred; in {} what a sync waited for; in [] why the batch waited there.",
-	children, NULL, NULL
+	joined_children, NULL, NULL
 };
 
 static void row(void *arg, struct tl_batch *b)

@@ -67,11 +67,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return ARGP_ERR_UNKNOWN;
 }
 
-static const struct argp_child children[] = { { &joined_argp, 0, NULL, 0 }, { 0 } };
 static const struct argp argp = {
 	options, parse, "TRAIL…",
 	"Say why batches were late or expired: the causes ranked over all of them, then each.",
-	children, NULL, NULL
+	joined_children, NULL, NULL
 };
 
 static bool affected(const struct tl_batch *b)
