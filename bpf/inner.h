@@ -105,6 +105,15 @@ void load_stop(struct probe *p);	/* nothing new comes; what is there is read */
 void load_close(struct probe *p);
 void load_describe(const struct probe *p, FILE *to);
 
+/* log_names.c: what Kafka calls things in a log directory. */
+/* "topic-0" → name and partition; passing: on its way out, or not the log yet. */
+bool log_partition(const char *dir, char topic[256], int32_t *partition, bool *passing);
+/* The topic's id, from the partition.metadata of dir/partition. */
+bool log_topic_id(const char *dir, const char *partition, uint64_t *hi, uint64_t *lo);
+enum at_role log_role(const char *name);
+/* The offset in a segment's name: 20 digits and a dot; else -1. */
+int64_t log_segment(const char *name);
+
 /* names.c: files, topics and threads, stated again in each chunk that uses them. */
 struct file_id { uint32_t file, topic; int32_t partition; int64_t segment; uint32_t role; };
 struct names *names_new(struct probe *p);

@@ -3,7 +3,6 @@
  * names.c - files, topics and threads by number, each stated again in every chunk
  * of the trail that uses it, so that any other chunk may be recycled.
  */
-#include <ctype.h>
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +16,7 @@
 struct topic {
 	char name[256];
 	uint64_t uuid_hi, uuid_lo;
-	uint32_t stated[2], next;
+	uint32_t stated[2], next, next_id;
 };
 
 struct file {
@@ -42,7 +41,7 @@ struct names {
 	struct thread *threads;
 	uint32_t nr_files, nr_topics, nr_threads;
 	uint32_t cap_files, cap_topics, cap_threads;
-	uint32_t file_bucket[HASH], topic_bucket[HASH], thread_bucket[HASH];
+	uint32_t file_bucket[HASH], topic_bucket[HASH], id_bucket[HASH], thread_bucket[HASH];
 	uint64_t ids_scanned_ns;
 };
 
@@ -95,43 +94,12 @@ static uint32_t hash_file(uint32_t dev, uint64_t ino)
 	return (uint32_t)((ino ^ dev) * 0x9e3779b97f4a7c15u >> 52) & (HASH - 1);
 }
 
+static uint32_t *id_bucket(struct names *n, uint64_t hi, uint64_t lo)
+{
+	return &n->id_bucket[(hi ^ lo) & (HASH - 1)];	/* random as they are */
+}
+
 /* ---- topics --------------------------------------------------------------- */
-
-/* Kafka writes a UUID as base64 for URLs, without padding: 22 characters. */
-static bool uuid_parse(const char *text, uint64_t *hi, uint64_t *lo)
-{
-	static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-	unsigned __int128 v = 0;
-
-	for (int i = 0; i < 22; i++) {
-		const char *c = text[i] ? strchr(set, text[i]) : NULL;
-
-		if (!c)
-			return false;
-		if (i < 21)
-			v = v << 6 | (unsigned)(c - set);
-		else
-			v = v << 2 | (unsigned)(c - set) >> 4;
-	}
-	*hi = (uint64_t)(v >> 64);
-	*lo = (uint64_t)v;
-	return true;
-}
-
-static bool read_topic_id(const char *dir, const char *partition, uint64_t *hi, uint64_t *lo)
-{
-	char path[2048], line[256];
-	bool found = false;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s/partition.metadata", dir, partition);
-	f = fopen(path, "re");
-	while (f && !found && fgets(line, sizeof(line), f))
-		found = !strncmp(line, "topic_id: ", 10) && uuid_parse(line + 10, hi, lo);
-	if (f)
-		fclose(f);
-	return found;
-}
 
 static uint32_t topic_find(struct probe *p, const char *name)
 {
@@ -154,10 +122,22 @@ static uint32_t topic_find(struct probe *p, const char *name)
 	return id;
 }
 
-static void topic_set_id(struct topic *t, uint64_t hi, uint64_t lo)
+/* A topic that was deleted and made again has another id. */
+static void topic_set_id(struct names *n, uint32_t id, uint64_t hi, uint64_t lo)
 {
+	struct topic *t = &n->topics[id];
+	uint32_t *at = id_bucket(n, t->uuid_hi, t->uuid_lo);
+
 	if (t->uuid_hi == hi && t->uuid_lo == lo)
 		return;
+	if (t->uuid_hi || t->uuid_lo) {
+		while (*at != id)
+			at = &n->topics[*at].next_id;
+		*at = t->next_id;
+	}
+	at = id_bucket(n, hi, lo);
+	t->next_id = *at;
+	*at = id;
 	t->uuid_hi = hi;
 	t->uuid_lo = lo;
 	t->stated[0] = t->stated[1] = NEVER;
@@ -166,40 +146,6 @@ static void topic_set_id(struct topic *t, uint64_t hi, uint64_t lo)
 uint32_t names_topic(struct probe *p, const char *name)
 {
 	return topic_find(p, name);
-}
-
-/* "topic-0" → name and partition; a directory on its way out carries ".<32 hex>-delete". */
-static bool partition_parse(const char *dir, char topic[256], int32_t *partition, bool *passing)
-{
-	static const char *const ways[] = { "-delete", "-future", "-stray" };
-	size_t len = strlen(dir);
-	char *dash, *end;
-
-	*passing = false;
-	if (!len || len > 255)
-		return false;
-	memcpy(topic, dir, len + 1);
-	for (unsigned i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
-		size_t way = strlen(ways[i]);
-		char *dot;
-
-		if (len <= way || strcmp(topic + len - way, ways[i]))
-			continue;
-		*passing = true;
-		topic[len - way] = 0;
-		dot = strrchr(topic, '.');
-		if (dot && strlen(dot) == 33)
-			*dot = 0;
-		break;
-	}
-	dash = strrchr(topic, '-');
-	if (!dash || dash == topic || !isdigit((unsigned char)dash[1]))
-		return false;
-	*partition = (int32_t)strtol(dash + 1, &end, 10);
-	if (*end)
-		return false;
-	*dash = 0;
-	return true;
 }
 
 static void ids_scan(struct probe *p)
@@ -216,12 +162,12 @@ static void ids_scan(struct probe *p)
 		while (dir && (e = readdir(dir))) {
 			uint32_t id;
 
-			if (!partition_parse(e->d_name, name, &partition, &passing) || passing ||
-			    !read_topic_id(p->dirs[i].seen, e->d_name, &hi, &lo))
+			if (!log_partition(e->d_name, name, &partition, &passing) || passing ||
+			    !log_topic_id(p->dirs[i].seen, e->d_name, &hi, &lo))
 				continue;
 			id = topic_find(p, name);
 			if (id)
-				topic_set_id(&p->names->topics[id], hi, lo);
+				topic_set_id(p->names, id, hi, lo);
 		}
 		if (dir)
 			closedir(dir);
@@ -238,7 +184,7 @@ uint32_t names_topic_by_id(struct probe *p, const uint8_t raw[16])
 		lo = lo << 8 | raw[8 + i];
 	}
 	for (int again = 0; again < 2; again++) {
-		for (uint32_t id = 1; id <= n->nr_topics; id++)
+		for (uint32_t id = *id_bucket(n, hi, lo); id; id = n->topics[id].next_id)
 			if (n->topics[id].uuid_hi == hi && n->topics[id].uuid_lo == lo)
 				return id;
 		now = at_now();
@@ -251,45 +197,6 @@ uint32_t names_topic_by_id(struct probe *p, const uint8_t raw[16])
 }
 
 /* ---- files ---------------------------------------------------------------- */
-
-static bool ends(const char *name, const char *end)
-{
-	size_t n = strlen(name), e = strlen(end);
-
-	return n >= e && !strcmp(name + n - e, end);
-}
-
-static enum at_role role_of(const char *name)
-{
-	if (ends(name, ".log"))
-		return AT_ROLE_SEGMENT;
-	if (ends(name, ".timeindex"))
-		return AT_ROLE_TIMEINDEX;
-	if (ends(name, ".index"))
-		return AT_ROLE_INDEX;
-	if (ends(name, ".txnindex"))
-		return AT_ROLE_TXNINDEX;
-	if (ends(name, ".snapshot"))
-		return AT_ROLE_SNAPSHOT;
-	if (strstr(name, "checkpoint"))
-		return AT_ROLE_CHECKPOINT;
-	if (ends(name, ".cleaned") || ends(name, ".swap") || ends(name, ".deleted"))
-		return AT_ROLE_PASSING;
-	return AT_ROLE_OTHER;
-}
-
-/* The offset in a segment's name: 20 digits and a dot. */
-static int64_t segment_of(const char *name)
-{
-	int64_t v = 0;
-
-	for (int i = 0; i < 20; i++) {
-		if (!isdigit((unsigned char)name[i]))
-			return -1;
-		v = v * 10 + (name[i] - '0');
-	}
-	return name[20] == '.' ? v : -1;
-}
 
 static uint32_t file_find(const struct names *n, uint32_t dev, uint64_t ino)
 {
@@ -332,15 +239,15 @@ void names_learn(struct probe *p, uint32_t dev, uint64_t ino, uint64_t dir, unsi
 	f->ino = ino;
 	f->dev = dev;
 	f->partition = -1;
-	f->segment = segment_of(name);
-	f->role = role_of(name);
+	f->segment = log_segment(name);
+	f->role = log_role(name);
 	f->stated[0] = f->stated[1] = NEVER;
-	if (depth && partition_parse(parent, topic, &f->partition, &passing)) {
+	if (depth && log_partition(parent, topic, &f->partition, &passing)) {
 		f->topic = topic_find(p, topic);
 		if (passing)
 			f->role = AT_ROLE_PASSING;
-		else if (f->topic && !n->topics[f->topic].uuid_hi && d && read_topic_id(d->seen, parent, &hi, &lo))
-			topic_set_id(&n->topics[f->topic], hi, lo);
+		else if (f->topic && !n->topics[f->topic].uuid_hi && d && log_topic_id(d->seen, parent, &hi, &lo))
+			topic_set_id(n, f->topic, hi, lo);
 	}
 	bucket = &n->file_bucket[hash_file(dev, ino)];
 	f->next = *bucket;
