@@ -487,6 +487,8 @@ static void instance_end(struct join *j, struct jtrail *t, const struct event *e
 {
 	struct inst *in = inst_find(j, t->index, ev->instance_end.inst);
 
+	if (in && !in->ending_ns)
+		in->ending_ns = event_axis(ev, ev->ns);
 	if (ev->instance_end.how != 1)
 		return;
 	if (in)

@@ -39,7 +39,7 @@ struct inst {
 	struct key2 key;
 	struct ev_instance conf;
 	const char *client_id;
-	int64_t	 begin_ns, end_ns;
+	int64_t	 begin_ns, ending_ns, end_ns;	/* ending: the app began to destroy it */
 	struct spans no_id;		/* idempotent, and no producer id yet */
 	struct spans no_broker;		/* no broker was up yet, and connecting had failed */
 	bool	 ever_up;

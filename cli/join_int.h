@@ -186,6 +186,7 @@ void lib_free(struct join *j);
 void spans_open(struct spans *s, int64_t ns, enum tl_cause cause);
 void spans_blame(struct spans *s, struct conn *c, int64_t since);	/* the open one */
 void spans_close(struct spans *s, int64_t ns);
+void spans_because(struct spans *s, int64_t ns, enum tl_cause cause);	/* the open one */
 void spans_add(struct spans *s, int64_t begin, int64_t end);
 int64_t spans_within(const struct spans *s, int64_t from, int64_t to);	/* closed ones */
 struct peer *peer_get(struct join *j, struct key3 key);
@@ -249,15 +250,20 @@ bool log_may_tell(const struct join *j, const struct jbatch *jb);	/* more, later
 /* join_broker.c */
 bool broker_event(struct join *j, struct jtrail *t, const struct event *ev);
 void breq_unlink(struct join *j, struct breq *r);
+void breq_free(struct join *j, struct breq *r);
 bool broker_may_tell(struct join *j, const struct jbatch *jb);
 bool broker_probed(struct join *j, const struct jbatch *jb);
 int64_t cover_until(const struct jtrail *t, uint32_t what, int64_t grace);
 int64_t requests_until(const struct jtrail *t);		/* as far as its requests were seen, give or take */
-void bconn_free(struct bconn *c);
 int32_t broker_of(struct join *j, const struct jtrail *t, uint32_t pid);
-struct busy busy_of(struct join *j, const struct breq *r);
 struct jbatch *broker_batch(struct join *j, struct jtrail *t, const struct ident *id);
 void broker_only_pend(struct join *j, struct jbatch *jb, int64_t ns);
+
+/* join_turn.c */
+struct busy busy_of(struct join *j, const struct breq *r);
+void bconn_free(struct bconn *c);
+void turn_begins(struct join *j, struct breq *r);
+void turn_ends(struct join *j, struct breq *r, int64_t written, int64_t ns, int64_t throttle);
 
 /* join_append.c */
 void append_event(struct join *j, struct jtrail *t, const struct event *ev);
@@ -315,7 +321,7 @@ const char *cold_text(struct join *j, const struct inst *in);
 
 /* phases_held.c */
 struct held {
-	int64_t	 fsync, append, lock, handlers, follower, quota, total, first, last, worst, worst_why;
+	int64_t	 fsync, append, lock, handlers, follower, quota, muted, total, first, last, worst, worst_why;	/* quota: by either side's word */
 	const char *culprit;		/* of fsync */
 	struct chain *why;		/* of append or lock */
 };

@@ -11,6 +11,16 @@
 
 /* ---- intervals ------------------------------------------------------------- */
 
+static void spans_put(struct spans *s, int64_t begin, int64_t end)
+{
+	uint32_t last = s->nr++ % JOIN_SPANS;
+
+	s->iv[last].begin = begin;
+	s->iv[last].end = end;
+	s->iv[last].cause = TL_CAUSE_UNKNOWN;
+	s->iv[last].conn = NULL;
+}
+
 void spans_add(struct spans *s, int64_t begin, int64_t end)
 {
 	uint32_t last = (s->nr - 1) % JOIN_SPANS;
@@ -18,16 +28,10 @@ void spans_add(struct spans *s, int64_t begin, int64_t end)
 	if (end <= begin)
 		return;
 	/* A window that opens for an instant and fills again was never open. */
-	if (s->nr && begin - s->iv[last].end < JOIN_MS && begin >= s->iv[last].begin) {
-		if (end > s->iv[last].end)
-			s->iv[last].end = end;
-		return;
-	}
-	last = s->nr++ % JOIN_SPANS;
-	s->iv[last].begin = begin;
-	s->iv[last].end = end;
-	s->iv[last].cause = TL_CAUSE_UNKNOWN;
-	s->iv[last].conn = NULL;
+	if (!s->nr || begin - s->iv[last].end >= JOIN_MS || begin < s->iv[last].begin)
+		spans_put(s, begin, end);
+	else if (end > s->iv[last].end)
+		s->iv[last].end = end;
 }
 
 void spans_open(struct spans *s, int64_t ns, enum tl_cause cause)
@@ -47,15 +51,34 @@ void spans_blame(struct spans *s, struct conn *c, int64_t since)
 
 void spans_close(struct spans *s, int64_t ns)
 {
+	const struct span_iv *last = s->nr ? &s->iv[(s->nr - 1) % JOIN_SPANS] : NULL;
+
 	if (!s->open_since)
 		return;
-	spans_add(s, s->open_since, ns);
+	/* For another reason than the one right before it. */
+	if (last && last->cause != TL_CAUSE_UNKNOWN && last->cause != s->open_cause && ns > s->open_since)
+		spans_put(s, s->open_since, ns);
+	else
+		spans_add(s, s->open_since, ns);
 	if (s->nr && s->iv[(s->nr - 1) % JOIN_SPANS].cause == TL_CAUSE_UNKNOWN) {
 		s->iv[(s->nr - 1) % JOIN_SPANS].cause = s->open_cause;
 		s->iv[(s->nr - 1) % JOIN_SPANS].conn = s->open_conn;
 		s->iv[(s->nr - 1) % JOIN_SPANS].since = s->open_conn_since;
 	}
 	s->open_since = 0;
+}
+
+/* The reason is known now: of all of it when there was none, else from here on. */
+void spans_because(struct spans *s, int64_t ns, enum tl_cause cause)
+{
+	if (!s->open_since || s->open_cause == cause)
+		return;
+	if (s->open_cause != TL_CAUSE_UNKNOWN && s->open_cause != TL_CAUSE_COLD_START) {
+		spans_close(s, ns);
+		spans_open(s, ns, cause);
+	}
+	s->open_cause = cause;
+	s->open_conn = NULL;
 }
 
 /* How much of from..to lies in them. */

@@ -62,10 +62,8 @@ static void peer_down(struct peer *p, int64_t ns, int from, int64_t from_ns)
 		spans_open(&p->down, ns, cause);
 		if (lost && cause == p->lost_cause)
 			spans_blame(&p->down, p->lost_conn, p->lost_since);
-	} else if (cause != TL_CAUSE_UNKNOWN && !(p->down.open_conn && p->down.open_conn->bconn)) {
-		/* It was down; now it is known that connecting fails. */
-		p->down.open_cause = cause;
-		p->down.open_conn = NULL;
+	} else if (cause != TL_CAUSE_UNKNOWN) {
+		spans_because(&p->down, ns, cause);	/* now it is known that connecting fails */
 	}
 }
 
@@ -94,6 +92,9 @@ void broker_state(struct join *j, struct jtrail *t, const struct event *ev)
 	int from;
 
 	if (!ev->tail_len)
+		return;
+	/* A connect that the library's own end cuts short was not refused. */
+	if (in && in->ending_ns)
 		return;
 	if (ev->broker_state.broker < 0)
 		key.corr = address_of(ev);
@@ -134,7 +135,7 @@ void broker_state(struct join *j, struct jtrail *t, const struct event *ev)
 		why = state_is(ev, down) ? cause_of_down(from, ns - from_ns) : TL_CAUSE_UNKNOWN;
 		if (in && !in->ever_up && why != TL_CAUSE_UNKNOWN) {
 			spans_open(&in->no_broker, in->begin_ns, why);
-			in->no_broker.open_cause = why;
+			spans_because(&in->no_broker, ns, why);
 		}
 	}
 }

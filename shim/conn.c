@@ -267,6 +267,14 @@ bool conn_is_other(const struct conn *c)
 
 /* ---- death --------------------------------------------------------------- */
 
+void conn_peer_ended(struct conn *c, int err)
+{
+	if (!c || c->peer_ended)
+		return;
+	c->peer_ended = true;
+	c->peer_err = err;
+}
+
 void conn_closed(struct conn *c, enum at_conn_end how, int err)
 {
 	uint32_t oldest = conn_current(c) ? conn_oldest(c) : c->tail;
@@ -274,6 +282,10 @@ void conn_closed(struct conn *c, enum at_conn_end how, int err)
 	struct thread *t;
 
 	c->closed = true;
+	if (how == AT_END_CLOSED && c->peer_ended) {
+		how = c->peer_err ? AT_END_ERROR : AT_END_EOF;
+		err = c->peer_err;
+	}
 	if (__atomic_exchange_n(&c->sending, 1, __ATOMIC_ACQUIRE) ||
 	    __atomic_exchange_n(&c->receiving, 1, __ATOMIC_ACQUIRE)) {
 		live_skip();		/* another thread is inside: leave it its memory */

@@ -23,6 +23,8 @@ struct conn {
 	uint32_t life;
 	int	 fd;
 	bool	 tls, closed;
+	bool	 peer_ended;		/* and with what error */
+	int	 peer_err;
 	bool	 plain;			/* TLS, and its clear text is seen (tls.c) */
 	uint8_t	 sending, receiving;	/* guards: 1 while a thread is inside */
 	uint32_t inst;

@@ -254,6 +254,7 @@ void conn_received(struct conn *c, const void *bytes, size_t len, uint64_t now_n
 /* The same, of a TLS connection: what its library was given to seal, or opened. */
 void conn_sent_plain(struct conn *c, const void *bytes, size_t len, uint64_t now_ns);
 void conn_received_plain(struct conn *c, const void *bytes, size_t len, uint64_t now_ns);
+void conn_peer_ended(struct conn *c, int err);	/* read to its end, or reset: the app closes it then; NULL is legal */
 void conn_closed(struct conn *c, enum at_conn_end how, int err);
 bool conn_is_other(const struct conn *c);	/* its first bytes were not Kafka's */
 /* What librdkafka says of the connection on that descriptor. */

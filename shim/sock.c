@@ -170,6 +170,8 @@ static void received(int fd, const struct iovec *iov, size_t nr, ssize_t n, int 
 	size_t left = (size_t)n;
 	uint64_t now;
 
+	if (((!n && nr && iov->iov_len) || (n < 0 && saved == ECONNRESET)) && !(flags & MSG_ERRQUEUE))
+		conn_peer_ended(sock_conn(fd), n ? saved : 0);
 	if (c && conn_usable(c)) {
 		now = at_now();
 		for (size_t i = 0; i < nr && left; i++) {
@@ -182,9 +184,9 @@ static void received(int fd, const struct iovec *iov, size_t nr, ssize_t n, int 
 	errno = saved;
 }
 
-static void received_buf(int fd, void *buf, ssize_t n, int flags)
+static void received_buf(int fd, void *buf, size_t len, ssize_t n, int flags)
 {
-	struct iovec iov = { buf, n > 0 ? (size_t)n : 0 };
+	struct iovec iov = { buf, len };
 
 	received(fd, &iov, 1, n, flags);
 }
@@ -204,19 +206,19 @@ ssize_t sock_recvmsg(int fd, struct msghdr *m, int flags)
 
 ssize_t sock_recv(int fd, void *buf, size_t len, int flags)
 {
-	RECEIVE(fd, REAL(recv)(fd, buf, len, flags), received_buf(fd, buf, n, flags));
+	RECEIVE(fd, REAL(recv)(fd, buf, len, flags), received_buf(fd, buf, len, n, flags));
 }
 
 ssize_t sock_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *from,
 		      unsigned *from_len)
 {
 	RECEIVE(fd, REAL(recvfrom)(fd, buf, len, flags, from, from_len),
-		received_buf(fd, buf, n, flags));
+		received_buf(fd, buf, len, n, flags));
 }
 
 ssize_t sock_read(int fd, void *buf, size_t len)
 {
-	RECEIVE(fd, REAL(read)(fd, buf, len), received_buf(fd, buf, n, 0));
+	RECEIVE(fd, REAL(read)(fd, buf, len), received_buf(fd, buf, len, n, 0));
 }
 
 ssize_t sock_readv(int fd, const struct iovec *iov, int nr)
