@@ -97,7 +97,8 @@ def judge(lab):
 
     windows = lab.windows or [(lab.begin, 1 << 62)]
     slow_ms = 0 if expect == ["healthy"] else head.slow_ms
-    hits = [row for row in rows if hit(row, windows, slow_ms, head.within)]
+    hits = [row for row in rows if hit(row, windows, slow_ms, head.within)
+            and head.partition in (None, row["partition"])]
     found.affected = len(hits)
     right = phased = 0
     for row in hits:
@@ -117,6 +118,12 @@ def judge(lab):
         found.wrong.append(f"only {len(hits)} batches were affected: the scenario shows nothing")
     elif right < ENOUGH * len(hits):
         found.wrong.append(f"{right} of {len(hits)} affected batches have the verdict {' + '.join(expect)}")
+    named = [cause for row in hits for cause in verdicts[row["id"]]["causes"]]
+    for cause in [] if lab.tls else head.each:
+        if not any(c["cause"] == cause for c in named):
+            found.wrong.append(f"{cause} is named for no batch")
+    if head.culprit and not lab.tls and not any(re.search(head.culprit, c.get("culprit", "")) for c in named):
+        found.wrong.append(f"no culprit says {head.culprit}: {sorted({c.get('culprit', '') for c in named})[:8]}")
     if head.phase and not lab.tls and phased < ENOUGH * len(hits):
         found.wrong.append(f"{phased} of {len(hits)} affected batches have the phase {head.phase}")
     if found.summary not in expect:

@@ -23,6 +23,9 @@ class Head:
         # The same without a probe, the client on TLS; `no`: needs a probe, or has no client's side of its own.
         self.tls = re.split(r"[ +]+", said.get("expect-tls", "no"))
         self.phase = said.get("phase")
+        self.each = said.get("each", "").split()            # of several causes none may be missing
+        self.culprit = said.get("culprit")                  # in the words of some
+        self.partition = int(said["partition"]) if "partition" in said else None    # of that one alone
         self.forbid = said.get("forbid", "").split()
         self.affected = said["affected"]
         self.any = said.get("any") == "yes"
@@ -107,7 +110,15 @@ class Lab:
 
     @property
     def relay(self):
-        return self.world.relay(self.tls)
+        return self.way(w.RELAY)
+
+    def way(self, to):
+        """The relay of that listener."""
+        return self.world.relay(self.listener(to))
+
+    def listener(self, to):
+        """The same over TLS, when this run is."""
+        return {w.PLAIN: w.TLS, w.RELAY: w.RELAY_TLS, w.SASL: w.SASL_TLS}.get(to, to) if self.tls else to
 
     @property
     def admin(self):
@@ -170,10 +181,12 @@ class Lab:
 
     def settings(self, to=w.PLAIN, **settings):
         """-X options of librdkafka; the listener with them."""
-        to = {w.PLAIN: w.TLS, w.RELAY: w.RELAY_TLS}.get(to, to) if self.tls else to
-        if to in (w.TLS, w.RELAY_TLS):
-            settings.setdefault("security_protocol", "ssl")
+        to = self.listener(to)
+        if to in (w.TLS, w.RELAY_TLS, w.SASL_TLS):
+            settings.setdefault("security_protocol", "sasl_ssl" if to == w.SASL_TLS else "ssl")
             settings.setdefault("ssl_ca_location", self.world.certificate().with_name("broker-ca.pem"))
+        elif to in (w.SASL, w.RELAY_SASL):
+            settings.setdefault("security_protocol", "sasl_plaintext")
         settings.setdefault("client_id", self.client)
         settings.setdefault("message_timeout_ms", 30000)
         words = ["-b", self.broker.at(to)]

@@ -12,10 +12,13 @@ import time
 LAB = pathlib.Path(__file__).resolve().parent.parent
 JVM = ["java", "-Xmx128m", "-Xshare:auto", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 # Offsets of a broker's ports from its first; what is behind a relay is advertised as the relay's port.
-PLAIN, CONTROLLER, TLS, SASL, WRONG, NOBODY, BEHIND, RELAY, BEHIND_TLS, RELAY_TLS = range(10)
+(PLAIN, CONTROLLER, TLS, SASL, WRONG, NOBODY, BEHIND, RELAY, BEHIND_TLS, RELAY_TLS, BEHIND_SASL, RELAY_SASL,
+ SASL_TLS) = range(13)
+PORTS = 13
 
-
-PASSWORD = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_alice="{}";'
+LOGIN = "org.apache.kafka.common.security"
+# A login by SCRAM holds so long: librdkafka before 2.2 cannot renew it on the connection, and has to make another.
+LOGIN_MS = 2000
 
 
 class Trouble(Exception):
@@ -83,7 +86,7 @@ class Broker:
     def __init__(self, world, node, log_dirs):
         self.world, self.node, self.version = world, node, world.version
         self.name = f"lab{os.getpid()}-{node}-{self.version}"
-        self.port = free_ports(10)
+        self.port = free_ports(PORTS)
         self.log_dirs = [str(d) for d in log_dirs]
         options = []
         for key, value in self.settings():
@@ -96,18 +99,24 @@ class Broker:
 
     def settings(self):
         listeners = {"PLAINTEXT": (PLAIN, PLAIN), "SSL": (TLS, TLS), "SASL_PLAINTEXT": (SASL, SASL),
-                     "WRONG": (WRONG, NOBODY), "RELAYED": (BEHIND, RELAY), "RELAYED_TLS": (BEHIND_TLS, RELAY_TLS)}
+                     "SASL_SSL": (SASL_TLS, SASL_TLS), "WRONG": (WRONG, NOBODY), "RELAYED": (BEHIND, RELAY),
+                     "RELAYED_TLS": (BEHIND_TLS, RELAY_TLS), "RELAYED_SASL": (BEHIND_SASL, RELAY_SASL)}
         here = [f"{name}://{self.at(port)}" for name, (port, _) in listeners.items()]
         told = [f"{name}://{self.at(port)}" for name, (_, port) in listeners.items()]
-        kinds = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT," \
-                "WRONG:PLAINTEXT,RELAYED:PLAINTEXT,RELAYED_TLS:SSL"
+        kinds = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL," \
+                "WRONG:PLAINTEXT,RELAYED:PLAINTEXT,RELAYED_TLS:SSL,RELAYED_SASL:SASL_PLAINTEXT"
         first = self.world.brokers.get(1, self)
         settings = [("listener.security.protocol.map", kinds), ("advertised.listeners", ",".join(told)),
                     ("controller.quorum.voters", f"{first.node}@{first.at(CONTROLLER)}"),
                     ("ssl.keystore.type", "PEM"), ("ssl.keystore.location", self.world.certificate()),
-                    ("sasl.enabled.mechanisms", "PLAIN"),
-                    ("listener.name.sasl_plaintext.plain.sasl.jaas.config", PASSWORD.format("alice-secret")),
+                    ("sasl.enabled.mechanisms", "PLAIN,SCRAM-SHA-512"),
                     ("controlled.shutdown.enable", "true")]
+        for name in ("sasl_plaintext", "sasl_ssl", "relayed_sasl"):
+            at = f"listener.name.{name}"
+            settings += [(f"{at}.plain.sasl.jaas.config",
+                          f'{LOGIN}.plain.PlainLoginModule required user_alice="alice-secret";'),
+                         (f"{at}.scram-sha-512.sasl.jaas.config", f"{LOGIN}.scram.ScramLoginModule required;"),
+                         (f"{at}.scram-sha-512.connections.max.reauth.ms", LOGIN_MS)]
         if first is self:
             here.append(f"CONTROLLER://{self.at(CONTROLLER)}")
         else:
@@ -250,12 +259,12 @@ class World:
         except ProcessLookupError:
             pass
 
-    def relay(self, tls=False):
-        """In front of broker 1, for clients that begin at world.RELAY (or RELAY_TLS)."""
-        key = RELAY_TLS if tls else RELAY
+    def relay(self, key=RELAY):
+        """In front of broker 1, for clients that begin at world.RELAY, RELAY_TLS or RELAY_SASL."""
         if key not in self.relays:
             broker = self.broker(1)
-            self.relays[key] = Relay(self, broker.port + key, broker.at(BEHIND_TLS if tls else BEHIND))
+            behind = {RELAY: BEHIND, RELAY_TLS: BEHIND_TLS, RELAY_SASL: BEHIND_SASL}[key]
+            self.relays[key] = Relay(self, broker.port + key, broker.at(behind))
             self.undo.append(self.relays[key].stop)
         return self.relays[key]
 
