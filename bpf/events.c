@@ -304,6 +304,7 @@ static void on_arrival(struct probe *p, const struct rec_arrival *r)
 	ev = event_begin(p, AT_BULK, AT_EV_ARRIVAL, r->h.ns, r->h.pid, r->h.tid, sizeof(*ev),
 			 0, 0, r->client, r->client_len <= REC_CLIENT ? r->client_len : 0);
 	if (ev) {
+		ev->first_ns = r->first_ns;
 		ev->arrived_ns = r->arrived_ns;
 		ev->begin_ns = r->begin_ns;
 		ev->peer_hi = kafka_be64(r->peer);
@@ -338,6 +339,7 @@ static void on_answer(struct probe *p, const struct rec_answer *r)
 	ev->conn = r->conn;
 	ev->corr = r->corr;
 	ev->size = r->size;
+	ev->throttle_ms = r->throttle_ms;
 	event_commit(p, AT_BULK);
 }
 

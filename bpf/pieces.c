@@ -74,7 +74,7 @@ _Static_assert(sizeof(pieces) / sizeof(pieces[0]) <= MAX_PIECES, "what is indexe
 const struct cover covers[AT_NR_COVER] = {
 	[AT_COVER_REQUEST] = { "request",
 		"size, API key, version, correlation id and client id of each request; of a Produce also acks, timeout, "
-		"topic, partition and the 61-byte header of its first 16 batches; size and correlation id of each response; "
+		"topic, partition and the 61-byte header of its first 16 batches; size and correlation id of each response, of a Produce's the throttle time; "
 		"the peer's address and port", LEVEL_FULL },
 	[AT_COVER_ARRIVAL] = { "arrival", "sequence numbers of TCP segments to the broker's ports", LEVEL_FULL },
 	[AT_COVER_APPEND] = { "append", "the 61-byte header of the first 16 batches of each write to a segment; whether a file was opened to be written through (O_DSYNC)", LEVEL_APPEND },

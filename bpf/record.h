@@ -117,7 +117,7 @@ struct rec_batch {
 
 struct rec_arrival {
 	struct rec h;
-	unsigned long long arrived_ns, begin_ns;
+	unsigned long long first_ns, arrived_ns, begin_ns;
 	unsigned char peer[16];		/* IPv6, or IPv4 mapped */
 	unsigned int conn, corr, size, flags;
 	unsigned short peer_port, local_port;
@@ -132,7 +132,7 @@ struct rec_arrival {
 struct rec_answer {
 	struct rec h;
 	unsigned long long begin_ns;
-	unsigned int conn, corr, size, pad;
+	unsigned int conn, corr, size, throttle_ms;
 };
 
 /* ns: when the thread was woken. */

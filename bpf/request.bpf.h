@@ -20,6 +20,7 @@ enum step {
 
 struct conn {
 	__u64 sk, last_read_ns, begin_ns, out_begin_ns;
+	__u64 first_ns;		/* TCP had the first byte of the request; 0 unknown */
 	__u32 id, step;
 	__u32 off;		/* in the read that is being parsed */
 	__u32 skip, left;	/* bytes to step over; bytes of the frame to come, those included */

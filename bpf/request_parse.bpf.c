@@ -35,6 +35,7 @@ static __always_inline void emit_arrival(struct conn *c, __u32 behind)
 
 	if (!r)
 		return;
+	r->first_ns = c->first_ns;
 	r->arrived_ns = arrived;
 	r->begin_ns = c->begin_ns;
 	__builtin_memcpy(r->peer, c->peer, sizeof(r->peer));
@@ -355,10 +356,12 @@ __noinline int request_step(__u64 key, __u64 buf, __u32 n)
 		step_over_rest(c, REC_ARRIVAL_UNPARSED);
 		return 1;
 	}
-	if (step == STEP_SIZE)
+	if (step == STEP_SIZE) {
 		c->left = c->size;
-	else
+		c->first_ns = arrive_when(c->sk, c->end_seq - (n - c->off) - carried + 1);
+	} else {
 		c->left -= used;
+	}
 	if ((__u32)used >= carried) {
 		c->off += (__u32)used - carried;
 		c->carried = 0;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
  * request_read: Kafka's requests as the broker reads them.  A network thread reads
- * 4 bytes of size and then, in one or more reads, exactly that many: a read of 4 is
- * where a connection is recognised.
+ * 4 bytes of size and then, in one or more reads, exactly that many: a read that asks
+ * for 4 is where a connection is recognised, also when it does not get them all.
  */
 #include "request.bpf.h"
 
@@ -128,18 +128,19 @@ static __always_inline int read_exit(__s64 ret)
 		c = NULL;
 	}
 	if (!c) {
-		if (ret != 4 || s.count != 4)
+		if (ret < 1 || ret > 4 || s.count != 4)
 			return 0;
 		c = conn_new(key, s.sk);
 		if (!c)
 			return 0;
 	} else if (c->fresh && ret > 0) {
-		if (s.count != c->left) {
+		if (s.count != (c->step == STEP_SIZE ? 4 - c->carried : c->left)) {
 			count(COUNT_CONN_ODD);
 			bpf_map_delete_elem(&conns, &key);
 			return 0;
 		}
-		c->fresh = 0;
+		if (c->step != STEP_SIZE)
+			c->fresh = 0;
 	}
 	c->last_read_ns = bpf_ktime_get_ns();
 	if (ret <= 0 || ret > MAX_FRAME)

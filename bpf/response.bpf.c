@@ -51,12 +51,40 @@ static __always_inline bool answer_head(struct answer_state *s, __u8 head[8])
 	       !bpf_probe_read_user(head + 4, 4, (void *)iov[1].base);
 }
 
+/*
+ * The throttle time at the end of a Produce response that went out in one call: for so
+ * long the broker reads nothing more of the connection.  0: none, or not to be read.
+ */
+static __always_inline __u32 answer_throttle(struct conn *c, struct answer_state *s, __u64 ret)
+{
+	struct { __u64 base, len; } iov[2] = {};
+	bool flexible = c->version >= 9;
+	__u64 end = s->buf + ret;
+	__u8 tail[5] = {};
+
+	if (c->api || c->version < 1 || c->corr != c->out_corr || c->step != STEP_SIZE || ret < 16)
+		return 0;
+	if (s->nr_iov) {
+		if (s->nr_iov > 2 || bpf_probe_read_user(iov, s->nr_iov == 2 ? sizeof(iov) : sizeof(iov[0]), (void *)s->buf) ||
+		    iov[0].len + iov[1].len != ret)
+			return 0;
+		end = iov[1].len ? iov[1].base + iov[1].len : iov[0].base + iov[0].len;
+		if ((iov[1].len ? iov[1].len : iov[0].len) < sizeof(tail))
+			return 0;
+	}
+	/* Behind it are the tagged fields, none; where there are some, the response is an error's. */
+	if (bpf_probe_read_user(tail, sizeof(tail), (void *)(end - sizeof(tail))) || (flexible && tail[4]))
+		return 0;
+	return be32(flexible ? tail : tail + 1);
+}
+
 __noinline int answer_exit(__s64 ret)
 {
 	__u64 id = bpf_get_current_pid_tgid();
 	struct answer_state *state = bpf_map_lookup_elem(&answers, &id), s;
 	struct rec_answer *r;
 	__u8 head[8] = {};
+	__u32 throttle_ms = 0;
 	struct conn *c;
 
 	if (!state)
@@ -76,6 +104,8 @@ __noinline int answer_exit(__s64 ret)
 		c->out_corr = be32(head + 4);
 		c->out_left = c->out_size + 4;
 		c->out_begin_ns = s.begin_ns;
+		if (ret == c->out_left)
+			throttle_ms = answer_throttle(c, &s, (__u64)ret);
 	}
 	if (ret < c->out_left) {
 		c->out_left -= (__u32)ret;
@@ -91,7 +121,7 @@ __noinline int answer_exit(__s64 ret)
 	r->conn = c->id;
 	r->corr = c->out_corr;
 	r->size = c->out_size;
-	r->pad = 0;
+	r->throttle_ms = throttle_ms;
 	rec_submit(r);
 	return 0;
 }

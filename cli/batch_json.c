@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <math.h>
+#include "address.h"
 #include "batch_view.h"
 #include "join.h"
 
@@ -21,10 +22,14 @@ static void time_json(struct out *o, const char *key, int64_t ns)
 
 static void producer_json(struct out *o, const struct tl_producer *p, bool client)
 {
-	if (!client && !p->client_id && p->id < 0)
+	char address[ADDRESS_TEXT];
+
+	if (!client && !p->client_id && p->id < 0 && !p->peer_port)
 		return;
 	out_object(o, "producer");
 	out_text(o, "client_id", p->client_id);
+	if (*address_text(address, p->peer_hi, p->peer_lo, p->peer_port))
+		out_text(o, "address", address);
 	if (p->pid)
 		out_u64(o, "pid", p->pid);
 	out_text(o, "host", p->host);
@@ -50,6 +55,7 @@ static void attempt_json(struct out *o, const struct tl_attempt *a)
 		out_text(o, "known", tl_known_names[TL_KNOWN_INFERRED]);
 	time_json(o, "write_begin_ns", a->write_begin_ns);
 	time_json(o, "write_end_ns", a->write_end_ns);
+	time_json(o, "broker_first_ns", a->first_ns);
 	time_json(o, "broker_arrived_ns", a->arrived_ns);
 	time_json(o, "broker_read_ns", a->read_ns);
 	time_json(o, "append_begin_ns", a->append_begin_ns);

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include "address.h"
 #include "batch_view.h"
 #include "join.h"
 #include "span.h"
@@ -84,6 +85,18 @@ static const char *safe(char *buf, size_t size, const char *s)
 	return s ? buf : "?";
 }
 
+/* Who sent it, where no shim told more. */
+static void sender_text(FILE *f, const struct tl_producer *p)
+{
+	char address[ADDRESS_TEXT], name[256];
+
+	address_text(address, p->peer_hi, p->peer_lo, p->peer_port);
+	if (p->client_id)
+		fprintf(f, "  from %s%s%s", safe(name, sizeof(name), p->client_id), *address ? " at " : "", address);
+	else if (*address)
+		fprintf(f, "  from %s", address);
+}
+
 void batch_head_text(FILE *f, const struct tl_batch *b, bool colour)
 {
 	char when[24], total[24], name[256], place[32] = "", some[24] = "", part[16] = "";
@@ -104,6 +117,8 @@ void batch_head_text(FILE *f, const struct tl_batch *b, bool colour)
 	if (b->outcome != TL_OUTCOME_ACKED && b->outcome != TL_OUTCOME_BROKER_ONLY)
 		fprintf(f, "  %s, in log: %s%s", b->sent ? "sent" : "never sent", in_log_name(b->in_log),
 			b->in_log_by && !strcmp(b->in_log_by, "log-dump") ? " (by the log dump)" : "");
+	if (b->outcome == TL_OUTCOME_BROKER_ONLY)
+		sender_text(f, &b->producer);
 	if (b->nr_attempts > 1)
 		fprintf(f, "  %u attempts", b->nr_attempts);
 	if (b->moved)

@@ -114,6 +114,13 @@ static void describe_producer(struct jbatch *jb)
 
 		p->client_id = st->req ? st->req->client_id : st->breq ? st->breq->client_id : NULL;
 	}
+	if (!jb->b.client && jb->b.nr_attempts && jb->state[0].breq) {
+		const struct bconn *c = jb->state[0].breq->bconn;
+
+		p->peer_hi = c->peer_hi;
+		p->peer_lo = c->peer_lo;
+		p->peer_port = c->peer_port;
+	}
 	if (!in)
 		return;
 	if (!p->client_id)

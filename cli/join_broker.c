@@ -54,11 +54,12 @@ static struct breq *breq_get(struct join *j, struct jtrail *t, const struct even
 	return r;
 }
 
-static void breq_free(struct join *j, struct breq *r)
+void breq_free(struct join *j, struct breq *r)
 {
 	if (!r->answered_ns)
 		DL_DELETE(r->bconn->open, r);
-	HASH_DEL(j->breqs, r);
+	if (!r->replaced)
+		HASH_DEL(j->breqs, r);
 	if (r->req)
 		r->req->breq = NULL;
 	free(r->links);
@@ -69,122 +70,6 @@ void breq_unlink(struct join *j, struct breq *r)
 {
 	if (r->live_links && --r->live_links == 0 && r->over)
 		breq_free(j, r);
-}
-
-/* The end of what its own thread did for it, on the broker's clock. */
-static int64_t after_append(const struct tl_attempt *a, int64_t read_ns)
-{
-	int64_t shift = a->read_ns ? read_ns - a->read_ns : 0;
-
-	return (a->index_end_ns ? a->index_end_ns : a->sync_end_ns ? a->sync_end_ns : a->append_end_ns) + shift;
-}
-
-/* ---- what it was busy with, as far as known yet ---- */
-
-/* A wait for others' appends and syncs is theirs; the longest is the one to name. */
-static void busy_chain(struct busy *b, struct chain *c)
-{
-	if (!c)
-		return;
-	if (c->locked && chain_behind(c) == TL_CAUSE_LEADER_FSYNC) {
-		b->fsync += c->fsync;
-		if (!b->culprit)
-			b->culprit = c->by.culprit;
-	} else if (c->locked) {
-		b->lock += c->ns;
-	}
-	if (!b->why || c->ns > b->why->ns) {
-		chain_put(b->why);
-		b->why = chain_get(c);
-	}
-}
-
-static void busy_batch(struct join *j, const struct breq *r, struct busy *b, struct jbatch *jb,
-		       struct link_state *st, const struct tl_attempt *a)
-{
-	struct chain *c;
-
-	b->append += a->append_end_ns - a->append_begin_ns;
-	b->fsync += a->sync.ns + a->index.ns;
-	for (uint32_t i = 0; a->append_end_ns && i < jb->b.nr_replicas; i++) {
-		const struct tl_replica *copy = &jb->b.replicas[i];
-		int64_t has = copy->sync_end_ns > copy->append_ns ? copy->sync_end_ns : copy->append_ns;
-
-		has -= after_append(a, r->read_ns);
-		if (has > b->follower)
-			b->follower = has;
-	}
-	if (st->handler_ns > r->read_ns)
-		*(st->handler_synced ? &b->fsync : &b->handlers) += st->handler_ns - r->read_ns;
-	busy_chain(b, st->stall);
-	busy_chain(b, st->lock);
-	busy_chain(b, st->after);
-	if (a->append_end_ns)
-		return;
-	c = lock_wait(j, jb, r->bconn->trail, r->read_ns, r->answered_ns ? r->answered_ns : j->now, false);
-	busy_chain(b, c);
-	chain_put(c);
-}
-
-/* b.why is the caller's to put. */
-struct busy busy_of(struct join *j, const struct breq *r)
-{
-	struct busy b = { .read = r->read_ns, .answered = r->answered_ns, .arrived = r->arrived_ns,
-			  .queue_since = r->queue_since, .known = TL_KNOWN_EXACT };
-
-	for (uint32_t i = 0; i < r->nr_links; i++) {
-		struct jbatch *jb = r->links[i].batch;
-		uint32_t n = r->links[i].attempt;
-
-		if (jb)
-			busy_batch(j, r, &b, jb, &jb->state[n], &jb->b.attempts[n]);
-	}
-	return b;
-}
-
-static void bconn_remember(struct join *j, struct breq *r)
-{
-	struct bconn *c = r->bconn;
-	struct busy *slot;
-
-	if (!c->ring)
-		c->ring = join_alloc(JOIN_BUSY * sizeof(*c->ring));
-	slot = &c->ring[c->nr_busy++ % JOIN_BUSY];
-	chain_put(slot->why);
-	*slot = busy_of(j, r);
-	for (uint32_t i = 0; i < r->nr_links && !slot->culprit; i++)
-		if (r->links[i].batch)
-			slot->culprit = parts_culprit(j, &r->links[i].batch->b
-						      .attempts[r->links[i].attempt].sync);
-}
-
-void bconn_free(struct bconn *c)
-{
-	for (uint32_t i = 0; i < c->nr_busy && i < JOIN_BUSY; i++)
-		chain_put(c->ring[i].why);
-	free(c->ring);
-	free(c);
-}
-
-/*
- * The log's lock is taken once more after the append (maybeIncrementHighWatermark), and
- * after those followers that were seen.
- */
-static void lock_again(struct join *j, const struct breq *r, struct jbatch *jb, uint32_t n)
-{
-	const struct tl_attempt *a = &jb->b.attempts[n];
-	int64_t from = after_append(a, r->read_ns);
-
-	for (uint32_t i = 0; i < jb->b.nr_replicas; i++) {
-		const struct tl_replica *copy = &jb->b.replicas[i];
-
-		if (copy->append_ns > from)
-			from = copy->append_ns;
-		if (copy->sync_end_ns > from)
-			from = copy->sync_end_ns;
-	}
-	if (a->append_end_ns && !jb->state[n].after)
-		jb->state[n].after = lock_wait(j, jb, r->bconn->trail, from, r->answered_ns, true);
 }
 
 /* The same connection from both ends: its requests tell it, or else its address. */
@@ -268,25 +153,39 @@ int32_t broker_of(struct join *j, const struct jtrail *t, uint32_t pid)
 	return g ? g->broker : t->broker;
 }
 
+/* From here on its CorrId stands for another one. */
+static void breq_replace(struct join *j, struct breq *r)
+{
+	HASH_DEL(j->breqs, r);
+	r->replaced = true;
+}
+
 static void arrival(struct join *j, struct jtrail *t, const struct event *ev)
 {
 	const struct ev_arrival *e = &ev->arrival;
-	struct breq *r = breq_get(j, t, ev, e->conn, e->corr);
+	struct breq *r = breq_find(j, t, e->conn, e->corr);
 
-	if (r->told)
+	if (r && r->told && r->read_ns == event_axis(ev, ev->ns))
 		return;
+	if (r && r->told)
+		breq_replace(j, r);		/* a client that counts none */
+	r = breq_get(j, t, ev, e->conn, e->corr);
 	r->told = true;
 	r->read_ns = event_axis(ev, ev->ns);
+	r->first_ns = event_axis(ev, e->first_ns);
 	r->arrived_ns = event_axis(ev, e->arrived_ns);
 	r->size = e->size;
 	r->api = e->api;
 	r->acks = e->acks;
+	/* Where batches could be read acks were, too. */
+	r->unasked = e->api == KAFKA_PRODUCE && e->batches && !e->acks;
 	r->broker = broker_of(j, t, e->pid);
 	r->client_id = join_intern(j, ev->tail, ev->tail_len);
 	r->bconn->peer_hi = e->peer_hi;
 	r->bconn->peer_lo = e->peer_lo;
 	r->bconn->peer_port = e->peer_port;
 	r->bconn->target = target_of(j, t, e->pid);
+	turn_begins(j, r);
 	quiet_arrival(j, r, ev);
 	pair_by_address(j, r->bconn);
 	breq_by_corr(j, r);
@@ -356,28 +255,9 @@ static void answer(struct join *j, struct jtrail *t, const struct event *ev)
 {
 	struct breq *r = breq_find(j, t, ev->answer.conn, ev->answer.corr);
 
-	if (!r || r->answered_ns)
-		return;
-	r->written_ns = event_axis(ev, ev->answer.begin_ns ? ev->answer.begin_ns : ev->ns);
-	r->answered_ns = event_axis(ev, ev->ns);
-	DL_DELETE(r->bconn->open, r);
-	for (uint32_t i = 0; i < r->nr_links; i++)
-		if (r->links[i].batch)
-			lock_again(j, r, r->links[i].batch, r->links[i].attempt);
-	bconn_remember(j, r);
-	r->over = true;
-	for (uint32_t i = 0; i < r->nr_links; i++) {
-		struct jbatch *jb = r->links[i].batch;
-
-		if (jb && !jb->b.client && jb->pending) {
-			DL_DELETE2(j->pending, jb, pend_prev, pend_next);
-			j->nr_pending--;
-			jb->pending = false;
-			broker_only_pend(j, jb, r->written_ns);
-		}
-	}
-	if (!r->live_links)
-		breq_free(j, r);
+	if (r && !r->answered_ns)
+		turn_ends(j, r, event_axis(ev, ev->answer.begin_ns ? ev->answer.begin_ns : ev->ns), event_axis(ev, ev->ns),
+			  ev->answer.throttle_ms * JOIN_MS);
 }
 
 static void arrival_end(struct join *j, struct jtrail *t, const struct event *ev)
@@ -470,7 +350,8 @@ bool broker_may_tell(struct join *j, const struct jbatch *jb)
 		const struct bconn *bc = st->breq ? st->breq->bconn :
 					 st->req ? st->req->conn->bconn : NULL;
 
-		if (st->breq && !st->breq->answered_ns && !st->breq->bconn->end_ns)
+		if (st->breq && !st->breq->answered_ns && !st->breq->bconn->end_ns &&
+		    !(st->breq->unasked && st->appender))
 			return true;
 		if (chain_may_tell(j, st->stall) || chain_may_tell(j, st->lock) || chain_may_tell(j, st->after))
 			return true;

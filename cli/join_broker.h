@@ -18,6 +18,8 @@ struct busy {
 	int64_t	 lock;			/* and for another's append to the same log */
 	int64_t	 handlers;		/* ns of it until a request handler took it */
 	int64_t	 follower;		/* and until the followers that were seen had it */
+	int64_t	 throttle, muted;	/* what its answer said; until when nothing was read for that, 0: not */
+	bool	 unasked;		/* see struct breq */
 	const char *culprit;		/* of fsync */
 	struct chain *why;		/* of append or lock; the ring's are held */
 	enum tl_known known;
@@ -42,12 +44,15 @@ struct breq {
 	struct key3 key;
 	struct bconn *bconn;
 	struct req *req;
-	int64_t	 arrived_ns, read_ns, written_ns, answered_ns;
+	int64_t	 first_ns, arrived_ns, read_ns, written_ns, answered_ns;	/* first: of its bytes that arrived */
 	int64_t	 queue_since;		/* the first arrived of those that queued up to it without a gap */
+	int64_t	 passed_ns;		/* the next was read, so it was over, whatever was seen of its answer */
 	uint32_t size;
 	int32_t	 broker;
 	int16_t	 api, acks;
 	bool	 told, over;
+	bool	 unasked;		/* acks=0: nobody answers it */
+	bool	 replaced;		/* another one on its connection has the same CorrId */
 	const char *client_id;
 	struct link *links;
 	uint32_t nr_links, live_links;

@@ -14,7 +14,7 @@ static bool broker_told(const struct tl_attempt *a)
 static bool place_attempt(const struct join *j, const struct jtrail *from, const struct jtrail *to,
 			  struct tl_attempt *a)
 {
-	int64_t *times[] = { &a->read_ns, &a->arrived_ns, &a->append_begin_ns, &a->append_end_ns,
+	int64_t *times[] = { &a->read_ns, &a->first_ns, &a->arrived_ns, &a->append_begin_ns, &a->append_end_ns,
 			     &a->sync_begin_ns, &a->sync_end_ns, &a->index_end_ns,
 			     &a->response_written_ns };
 
@@ -58,7 +58,9 @@ void broker_times(struct join *j, struct jbatch *jb)
 		const struct jtrail *bt = NULL;
 
 		if (st->breq) {
+			a->first_ns = st->breq->first_ns;
 			a->arrived_ns = st->breq->arrived_ns;
+			a->no_answer = st->breq->unasked;
 			a->read_ns = st->breq->told ? st->breq->read_ns : 0;
 			a->response_written_ns = st->breq->written_ns;
 			bt = st->breq->bconn->trail;

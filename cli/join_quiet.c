@@ -79,9 +79,12 @@ void quiet_arrival(struct join *j, struct breq *r, const struct event *ev)
 		c->queue_since = r->arrived_ns;
 	r->queue_since = c->queue_since;
 	for (const struct breq *o = c->open; o; o = o->next)
-		if (o != r)
+		if (o != r && !o->passed_ns)
 			return;
-	if (before && before->answered > r->arrived_ns)
+	if (before && (before->answered > r->arrived_ns || before->muted > r->arrived_ns))
+		return;
+	/* A quota mutes a connection also where no answer can say so. */
+	if (before && before->unasked)
 		return;
 	if (c->conn &&
 	    spans_within(&c->conn->throttled, r->arrived_ns, r->read_ns))

@@ -115,9 +115,13 @@ static void of_broker(struct cut *c)
 
 	if (!a)
 		return;
-	c->at = a->arrived_ns ? a->arrived_ns : a->read_ns ? a->read_ns : a->append_begin_ns;
+	c->at = a->first_ns ? a->first_ns : a->arrived_ns ? a->arrived_ns : a->read_ns ? a->read_ns : a->append_begin_ns;
+	if (a->no_answer && a->append_end_ns)
+		c->limit = a->append_end_ns;
 	if (a->response_written_ns > c->limit)
 		c->limit = a->response_written_ns;
+	if (a->append_end_ns > c->limit)
+		c->limit = a->append_end_ns;
 	if (a->index_end_ns > c->limit)
 		c->limit = a->index_end_ns;
 	if (a->sync_end_ns > c->limit)

@@ -81,6 +81,16 @@ static bool shut_out(struct cut *c, const struct bconn *bc, const struct tl_atte
 	return shut;
 }
 
+/* Its first byte was there long before its last: nobody but its client could tell why. */
+static void on_the_way(struct cut *c, struct tl_phase *p)
+{
+	if (!p || c->b->client || p->ns < PHASE_SLACK)
+		return;
+	p->cause = TL_CAUSE_NETWORK;
+	p->culprit = "or a client that wrote it slowly";
+	p->known = weaker(p->known, TL_KNOWN_INFERRED);
+}
+
 /* From the client's socket until the broker read it, or `to` when it never did. */
 static void until_read(struct cut *c, const struct tl_attempt *a, const struct link_state *st, int64_t to)
 {
@@ -101,7 +111,7 @@ static void until_read(struct cut *c, const struct tl_attempt *a, const struct l
 	if (a->arrived_ns && shut_out(c, bc, a, st, to, shift))
 		c->known = weaker(c->known, TL_KNOWN_INFERRED);
 	else if (a->arrived_ns)
-		go(c, TL_PHASE_NETWORK, a->arrived_ns, a->broker_known, a->bound_ns);
+		on_the_way(c, go(c, TL_PHASE_NETWORK, a->arrived_ns, a->broker_known, a->bound_ns));
 	if (to <= c->at)
 		return;
 	h = held_of(c->j, bc, c->at, to, st->breq, shift);

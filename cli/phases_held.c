@@ -16,11 +16,13 @@ static int64_t overlap(int64_t a, int64_t b, int64_t x, int64_t y)
 static void held_add(struct held *h, const struct busy *b, int64_t from, int64_t to)
 {
 	int64_t end = b->answered ? b->answered : to, in = overlap(b->read, end, from, to);
+	int64_t mute = b->muted ? overlap(b->answered, b->muted, from, to) : 0;
 	int64_t life = end - b->read;
 	double part = life > 0 ? (double)in / (double)life : 0;
 
-	if (!in)
+	if (!in && !mute)
 		return;
+	h->muted += mute;
 	if (!h->first || b->read < h->first)
 		h->first = b->read;
 	if (end > h->last)
@@ -64,7 +66,7 @@ struct held held_of(struct join *j, const struct bconn *c, int64_t from, int64_t
 	for (uint32_t i = 0; i < n; i++) {
 		const struct busy *b = &c->ring[(c->nr_busy - 1 - i) % JOIN_BUSY];
 
-		if (b->answered < from)
+		if (b->answered < from && b->muted < from)
 			break;
 		if (own && b->read >= own->read_ns)
 			continue;
@@ -80,9 +82,13 @@ struct held held_of(struct join *j, const struct bconn *c, int64_t from, int64_t
 					b.culprit = parts_culprit(j, &r->links[i].batch->b
 						.attempts[r->links[i].attempt].sync);
 			/* Its answer may have gone unseen. */
+			if (r->passed_ns)
+				b.answered = r->passed_ns;
 			held_add(&h, &b, from, to < seen ? to : seen);
 			chain_put(b.why);
 		}
+	if (h.muted > h.quota)
+		h.quota = h.muted;
 	if (h.first) {
 		h.first -= shift;
 		h.last -= shift;
@@ -134,6 +140,9 @@ void inherit(struct join *j, struct tl_phase *p, const struct held *h)
 		return;
 	if (h->quota > h->total && 2 * h->quota > p->ns) {
 		p->cause = TL_CAUSE_QUOTA;
+	} else if (2 * h->total < p->ns) {
+		if (h->total > 0)
+			p->cause = TL_CAUSE_BROKER_SIDE;
 	} else if (2 * h->fsync >= h->total && h->fsync > 0) {
 		p->cause = TL_CAUSE_LEADER_FSYNC;
 		p->culprit = h->culprit;
@@ -188,8 +197,7 @@ void inherit_backlog(struct join *j, struct tl_phase *p, const struct breq *r, i
 	whole.ns = r->read_ns - since;
 	whole.cause = TL_CAUSE_UNKNOWN;
 	h = held_of(j, r->bconn, since, r->read_ns, r, 0);
-	if (2 * h.total >= whole.ns)
-		inherit(j, &whole, &h);
+	inherit(j, &whole, &h);
 	held_end(&h);
 	quiet_phase(&whole, r->bconn, 0);
 	if (whole.cause == TL_CAUSE_UNKNOWN || whole.cause == TL_CAUSE_BROKER_SIDE)

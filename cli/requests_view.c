@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "address.h"
 #include "requests.h"
 #include "requests_view.h"
 #include "span.h"
@@ -22,31 +22,9 @@ static int64_t length(const struct request *r)
 	return r->end_ns && r->sent_ns ? r->end_ns - r->sent_ns : 0;
 }
 
-/* "10.0.0.1:9092", or "" */
-static const char *address(char buf[INET6_ADDRSTRLEN + 10], const struct request *r)
-{
-	uint8_t bytes[16];
-	char ip[INET6_ADDRSTRLEN] = "";
-	bool v4 = true;
-
-	buf[0] = 0;
-	if (!r->peer_port)
-		return buf;
-	for (int i = 0; i < 8; i++) {
-		bytes[i] = (uint8_t)(r->peer_hi >> (56 - 8 * i));
-		bytes[8 + i] = (uint8_t)(r->peer_lo >> (56 - 8 * i));
-	}
-	for (int i = 0; i < 10; i++)
-		v4 = v4 && !bytes[i];
-	v4 = v4 && bytes[10] == 0xff && bytes[11] == 0xff;
-	inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? bytes + 12 : bytes, ip, sizeof(ip));
-	sprintf(buf, v4 ? "%s:%u" : "[%s]:%u", ip, r->peer_port & 0xffffu);
-	return buf;
-}
-
 static void request_json(struct out *o, const struct request *r)
 {
-	char peer[INET6_ADDRSTRLEN + 10];
+	char peer[ADDRESS_TEXT];
 	const char *name = kafka_api_name(r->api);
 
 	out_begin(o);
@@ -66,7 +44,7 @@ static void request_json(struct out *o, const struct request *r)
 		out_u64(o, "conn", r->conn);
 	if (r->broker >= 0)
 		out_s64(o, "broker", r->broker);
-	if (*address(peer, r))
+	if (*address_text(peer, r->peer_hi, r->peer_lo, r->peer_port))
 		out_text(o, "peer", peer);
 	if (r->topic) {
 		out_text(o, "topic", r->topic);
@@ -97,7 +75,7 @@ static void request_json(struct out *o, const struct request *r)
 
 static void request_text(const struct request *r, bool colour)
 {
-	char when[24], t[40], size[16] = "", to[INET6_ADDRSTRLEN + 16], corr[16] = "", api[40], end[120];
+	char when[24], t[40], size[16] = "", to[ADDRESS_TEXT], corr[16] = "", api[40], end[120];
 	const char *name = kafka_api_name(r->api), *red = "", *off = "";
 
 	if (name)
@@ -113,7 +91,7 @@ static void request_text(const struct request *r, bool colour)
 	if (r->broker >= 0)
 		snprintf(to, sizeof(to), "broker %d", r->broker);
 	else
-		address(to, r);
+		address_text(to, r->peer_hi, r->peer_lo, r->peer_port);
 	switch (r->end) {
 	case REQUEST_ANSWERED:
 		snprintf(end, sizeof(end), "%s", span_column(t, sizeof(t), length(r), 9));

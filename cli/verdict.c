@@ -103,12 +103,15 @@ static bool app_ended(const struct tl_batch *b)
 	       b->outcome == TL_OUTCOME_PURGED;
 }
 
-/* From its arrival until its answer: without a client that is its whole life. */
+/* From its arrival over its append until its answer: without a client that is its whole life. */
 static bool request_seen(const struct tl_batch *b)
 {
-	for (uint32_t i = 0; i < b->nr_attempts; i++)
-		if ((b->attempts[i].read_ns || b->attempts[i].arrived_ns) && b->attempts[i].response_written_ns)
+	for (uint32_t i = 0; i < b->nr_attempts; i++) {
+		const struct tl_attempt *a = &b->attempts[i];
+
+		if (a->arrived_ns && a->append_end_ns && (a->response_written_ns || a->no_answer))
 			return true;
+	}
 	return false;
 }
 

@@ -137,12 +137,13 @@ struct tl_attempt {
 	int32_t	 broker;		/* -1 unknown */
 	bool	 on_wire;		/* a client saw it: corr and the writes are known */
 	bool	 answered;		/* error_code is known */
+	bool	 no_answer;		/* none was asked for (acks=0), as the broker read it */
 	bool	 inferred;		/* which request it was: by the order of the library's words alone */
 	int16_t	 error_code;
 	uint32_t corr_id, conn;
 	int64_t	 base_offset;		/* -1 unknown */
 	int64_t	 write_begin_ns, write_end_ns;
-	int64_t	 arrived_ns, read_ns;
+	int64_t	 first_ns, arrived_ns, read_ns;	/* first_ns: of its request's bytes, the broker's host had one */
 	int64_t	 append_begin_ns, append_end_ns;
 	int64_t	 sync_begin_ns, sync_end_ns, index_end_ns;
 	int64_t	 response_written_ns, response_read_ns;
@@ -188,6 +189,8 @@ struct tl_verdict {
 
 struct tl_producer {
 	const char *client_id, *host;	/* NULL unknown */
+	uint64_t peer_hi, peer_lo;	/* its address as the broker saw it, where no shim told more */
+	uint32_t peer_port;		/* 0 unknown */
 	uint32_t pid, instance;		/* 0 unknown */
 	int64_t	 id;			/* -1: not idempotent */
 	int32_t	 base_sequence;

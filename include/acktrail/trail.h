@@ -299,7 +299,8 @@ E(ARRIVAL, arrival, 44, "call that read a request's last byte returned", \
 	F(u64, peer_hi) F(u64, peer_lo) \
 	F(u32, pid) F(u32, conn) F(u32, corr) F(u32, size) \
 	F(u32, peer_port) F(u32, local_port) F(s16, api) F(s16, version) \
-	F(s32, timeout_ms) F(s16, acks) F(u16, batches) F(u32, pad), "client_id") \
+	F(s32, timeout_ms) F(s16, acks) F(u16, batches) F(u32, pad) \
+	F(u64, first_ns), "client_id")		/* TCP delivered the first byte, 0 unknown */ \
 E(ARRIVAL_BATCH, arrival_batch, 45, "as ARRIVAL", \
 	F(s64, first_ts_ms) F(s64, producer_id) \
 	F(u32, conn) F(u32, corr) F(u32, topic) F(s32, partition) \
@@ -307,7 +308,8 @@ E(ARRIVAL_BATCH, arrival_batch, 45, "as ARRIVAL", \
 	F(s16, epoch) F(u16, index) F(u32, flags), "") \
 E(ANSWER, answer, 46, "write of a response's last byte returned", \
 	F(u64, begin_ns)			/* entry of the write of its first byte */ \
-	F(u32, pid) F(u32, conn) F(u32, corr) F(u32, size), "") \
+	F(u32, pid) F(u32, conn) F(u32, corr) F(u32, size) \
+	F(u32, throttle_ms) F(u32, pad), "")	/* of a Produce: it says that it reads on so much later; 0 none told */ \
 E(ARRIVAL_END, arrival_end, 47, "connection closed on the broker", \
 	F(u64, drained_ns)			/* last read returned */ \
 	F(u32, conn) F(u32, how), "") \

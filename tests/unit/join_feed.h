@@ -299,6 +299,7 @@ static void arrived(struct feed *f, uint64_t arrived_ms, uint64_t read_ms, const
 	ev.arrival.corr = b->corr;
 	ev.arrival.size = 100 * b->count + 50;
 	ev.arrival.peer_port = 40000 + b->conn;
+	ev.arrival.acks = -1;
 	ev.arrival.batches = 1;
 	give_text(f, ev, "tester");
 	ev = at(&f->probe, AT_EV_ARRIVAL_BATCH, read_ms);

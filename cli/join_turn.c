@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * join_turn.c - the requests of a connection take turns: Kafka reads one, and no other
+ * until that is answered (or, with acks=0, done).  What the broker was busy with in each
+ * is remembered, for those that come behind it.
+ */
+#include <stdlib.h>
+#include "join_int.h"
+
+/* The end of what its own thread did for it, on the broker's clock. */
+static int64_t after_append(const struct tl_attempt *a, int64_t read_ns)
+{
+	int64_t shift = a->read_ns ? read_ns - a->read_ns : 0;
+
+	return (a->index_end_ns ? a->index_end_ns : a->sync_end_ns ? a->sync_end_ns : a->append_end_ns) + shift;
+}
+
+/* ---- what it was busy with, as far as known yet ---- */
+
+/* A wait for others' appends and syncs is theirs; the longest is the one to name. */
+static void busy_chain(struct busy *b, struct chain *c)
+{
+	if (!c)
+		return;
+	if (c->locked && chain_behind(c) == TL_CAUSE_LEADER_FSYNC) {
+		b->fsync += c->fsync;
+		if (!b->culprit)
+			b->culprit = c->by.culprit;
+	} else if (c->locked) {
+		b->lock += c->ns;
+	}
+	if (!b->why || c->ns > b->why->ns) {
+		chain_put(b->why);
+		b->why = chain_get(c);
+	}
+}
+
+static void busy_batch(struct join *j, const struct breq *r, struct busy *b, struct jbatch *jb,
+		       struct link_state *st, const struct tl_attempt *a)
+{
+	struct chain *c;
+
+	b->append += a->append_end_ns - a->append_begin_ns;
+	b->fsync += a->sync.ns + a->index.ns;
+	for (uint32_t i = 0; a->append_end_ns && i < jb->b.nr_replicas; i++) {
+		const struct tl_replica *copy = &jb->b.replicas[i];
+		int64_t has = copy->sync_end_ns > copy->append_ns ? copy->sync_end_ns : copy->append_ns;
+
+		has -= after_append(a, r->read_ns);
+		if (has > b->follower)
+			b->follower = has;
+	}
+	if (st->handler_ns > r->read_ns)
+		*(st->handler_synced ? &b->fsync : &b->handlers) += st->handler_ns - r->read_ns;
+	busy_chain(b, st->stall);
+	busy_chain(b, st->lock);
+	busy_chain(b, st->after);
+	if (a->append_end_ns)
+		return;
+	c = lock_wait(j, jb, r->bconn->trail, r->read_ns, r->answered_ns ? r->answered_ns : j->now, false);
+	busy_chain(b, c);
+	chain_put(c);
+}
+
+/* b.why is the caller's to put. */
+struct busy busy_of(struct join *j, const struct breq *r)
+{
+	struct busy b = { .read = r->read_ns, .answered = r->answered_ns, .arrived = r->arrived_ns,
+			  .queue_since = r->queue_since, .unasked = r->unasked, .known = TL_KNOWN_EXACT };
+
+	for (uint32_t i = 0; i < r->nr_links; i++) {
+		struct jbatch *jb = r->links[i].batch;
+		uint32_t n = r->links[i].attempt;
+
+		if (jb)
+			busy_batch(j, r, &b, jb, &jb->state[n], &jb->b.attempts[n]);
+	}
+	return b;
+}
+
+static struct busy *bconn_remember(struct join *j, struct breq *r)
+{
+	struct bconn *c = r->bconn;
+	struct busy *slot;
+
+	if (!c->ring)
+		c->ring = join_alloc(JOIN_BUSY * sizeof(*c->ring));
+	slot = &c->ring[c->nr_busy++ % JOIN_BUSY];
+	chain_put(slot->why);
+	*slot = busy_of(j, r);
+	for (uint32_t i = 0; i < r->nr_links && !slot->culprit; i++)
+		if (r->links[i].batch)
+			slot->culprit = parts_culprit(j, &r->links[i].batch->b
+						      .attempts[r->links[i].attempt].sync);
+	return slot;
+}
+
+void bconn_free(struct bconn *c)
+{
+	for (uint32_t i = 0; i < c->nr_busy && i < JOIN_BUSY; i++)
+		chain_put(c->ring[i].why);
+	free(c->ring);
+	free(c);
+}
+
+/*
+ * The log's lock is taken once more after the append (maybeIncrementHighWatermark), and
+ * after those followers that were seen.
+ */
+static void lock_again(struct join *j, const struct breq *r, struct jbatch *jb, uint32_t n)
+{
+	const struct tl_attempt *a = &jb->b.attempts[n];
+	int64_t from = after_append(a, r->read_ns);
+
+	for (uint32_t i = 0; i < jb->b.nr_replicas; i++) {
+		const struct tl_replica *copy = &jb->b.replicas[i];
+
+		if (copy->append_ns > from)
+			from = copy->append_ns;
+		if (copy->sync_end_ns > from)
+			from = copy->sync_end_ns;
+	}
+	if (a->append_end_ns && !jb->state[n].after)
+		jb->state[n].after = lock_wait(j, jb, r->bconn->trail, from, r->answered_ns, true);
+}
+
+/* ---- one after the other ------------------------------------------------------------- */
+
+static int64_t work_end(const struct breq *r)
+{
+	int64_t end = r->read_ns;
+
+	for (uint32_t i = 0; i < r->nr_links; i++)
+		if (r->links[i].batch) {
+			int64_t ns = after_append(&r->links[i].batch->b.attempts[r->links[i].attempt], 0);
+
+			if (ns > end)
+				end = ns;
+		}
+	return end;
+}
+
+/*
+ * Answered, or (written 0) over without.  The answer may say that nothing more will be read
+ * for `throttle` ns (Kafka mutes the connection), counted from some time after the append.
+ */
+void turn_ends(struct join *j, struct breq *r, int64_t written, int64_t ns, int64_t throttle)
+{
+	struct busy *slot;
+
+	r->written_ns = written;
+	r->answered_ns = ns;
+	DL_DELETE(r->bconn->open, r);
+	for (uint32_t i = 0; written && i < r->nr_links; i++)
+		if (r->links[i].batch)
+			lock_again(j, r, r->links[i].batch, r->links[i].attempt);
+	slot = bconn_remember(j, r);
+	slot->throttle = throttle;
+	slot->muted = throttle ? work_end(r) + throttle : 0;
+	r->over = true;
+	for (uint32_t i = 0; i < r->nr_links; i++) {
+		struct jbatch *jb = r->links[i].batch;
+
+		if (jb && !jb->b.client && jb->pending) {
+			DL_DELETE2(j->pending, jb, pend_prev, pend_next);
+			j->nr_pending--;
+			jb->pending = false;
+			broker_only_pend(j, jb, written ? written : ns);
+		}
+	}
+	if (!r->live_links)
+		breq_free(j, r);
+}
+
+/* The next is read: what was not answered is over all the same. */
+void turn_begins(struct join *j, struct breq *r)
+{
+	struct bconn *c = r->bconn;
+	struct breq *o, *tmp;
+	struct busy *b;
+
+	DL_FOREACH_SAFE(c->open, o, tmp) {
+		int64_t end = work_end(o);
+
+		if (o == r || o->passed_ns)
+			continue;
+		o->passed_ns = r->read_ns;
+		if (o->unasked)
+			turn_ends(j, o, 0, end > o->read_ns && end < r->read_ns ? end : r->read_ns, 0);
+	}
+	b = c->nr_busy ? &c->ring[(c->nr_busy - 1) % JOIN_BUSY] : NULL;
+	if (!b || !b->throttle)
+		return;
+	/* So it said; whether it was so this read shows. */
+	if (b->muted > r->read_ns)
+		b->muted = 0;
+	else
+		b->muted = b->answered + b->throttle < r->read_ns ? b->answered + b->throttle : r->read_ns;
+	b->throttle = 0;
+}
