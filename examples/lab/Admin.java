@@ -10,7 +10,6 @@
 //     broker KEY=VALUE…                settings of all brokers that may change while they run
 //     quota CLIENT_ID BYTES_PER_S      0: none
 //     config TOPIC KEY=VALUE…          settings of a topic
-//     user NAME PASSWORD|-             who may log in by SCRAM-SHA-512; - takes it away
 //     only NODE KEY=VALUE…             the same of one broker; %20 is a space
 //     brokers                          how many are up
 
@@ -63,10 +62,6 @@ public class Admin {
                     new ConfigResource(ConfigResource.Type.BROKER, w[1]), ops(w, 2))).all().get();
             case "config": return admin.incrementalAlterConfigs(Map.of(
                     new ConfigResource(ConfigResource.Type.TOPIC, w[1]), ops(w, 2))).all().get();
-            case "user": return admin.alterUserScramCredentials(List.of(w[2].equals("-")
-                    ? new UserScramCredentialDeletion(w[1], ScramMechanism.SCRAM_SHA_512)
-                    : new UserScramCredentialUpsertion(w[1], new ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096),
-                            w[2]))).all().get();
             case "quota": return admin.alterClientQuotas(List.of(new ClientQuotaAlteration(
                     new ClientQuotaEntity(Map.of(ClientQuotaEntity.CLIENT_ID, w[1])),
                     List.of(new ClientQuotaAlteration.Op("producer_byte_rate",

@@ -19,6 +19,7 @@
  *			that for good, new ones pass
  *	refuse		no new connection; those that are there go on
  *	reset		connections are reset, new ones at once
+ *	divert PORT	those that are there are reset, new ones led to another port of the same host
  *
  * One thread, one poll(); up to 128 connections.
  */
@@ -48,8 +49,10 @@
 #define CHUNK		65536
 #define MAX_HELD	(64u << 20)	/* bytes held one way; then it reads no more */
 
-enum mode { PASS, DELAY, HOLD, STALL, DROP, FORGET, REFUSE, RESET, NR_MODES };
-static const char *const modes[NR_MODES] = { "pass", "delay", "hold", "stall", "drop", "forget", "refuse", "reset" };
+enum mode { PASS, DELAY, HOLD, STALL, DROP, FORGET, REFUSE, RESET, DIVERT, NR_MODES };
+static const char *const modes[NR_MODES] = {
+	"pass", "delay", "hold", "stall", "drop", "forget", "refuse", "reset", "divert"
+};
 
 struct chunk {
 	struct chunk *next;
@@ -67,7 +70,7 @@ static int listener = -1, port;
 static struct sockaddr_storage target;
 static socklen_t target_len;
 static enum mode mode;
-static int delay_ms;
+static int number;		/* of DELAY, or of DIVERT */
 static const char *control;
 static volatile sig_atomic_t over;
 
@@ -154,10 +157,13 @@ static void pair_end(struct pair *p, bool reset)
 static void accept_one(void)
 {
 	int on = 1, fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	struct sockaddr_storage to = target;
 	struct pair *p = pairs;
 
 	if (fd < 0)
 		return;
+	if (mode == DIVERT)
+		((struct sockaddr_in *)&to)->sin_port = htons((uint16_t)number);	/* where IPv6 has it, too */
 	while (p < pairs + NR_PAIRS && p->client >= 0)
 		p++;
 	if (p == pairs + NR_PAIRS) {
@@ -172,7 +178,7 @@ static void accept_one(void)
 	way_clear(&p->back);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	setsockopt(p->server, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	if (p->server < 0 || (connect(p->server, (struct sockaddr *)&target, target_len) && errno != EINPROGRESS))
+	if (p->server < 0 || (connect(p->server, (struct sockaddr *)&to, target_len) && errno != EINPROGRESS))
 		pair_end(p, true);
 }
 
@@ -192,7 +198,7 @@ static bool take(struct way *w, int from, int64_t now)
 		w->ended |= !n;
 		return !n || errno == EAGAIN || errno == EINTR;
 	}
-	*c = (struct chunk){ .due_ms = now + (mode == DELAY ? delay_ms : 0), .len = (size_t)n };
+	*c = (struct chunk){ .due_ms = now + (mode == DELAY ? number : 0), .len = (size_t)n };
 	*w->tail = c;
 	w->tail = &c->next;
 	w->held += c->len;
@@ -291,7 +297,7 @@ static void become(enum mode to)
 			lose_packets(p->client, true);
 			p->lost = true;
 		}
-	for (struct pair *p = pairs; p < pairs + NR_PAIRS && to == RESET; p++)
+	for (struct pair *p = pairs; p < pairs + NR_PAIRS && (to == RESET || to == DIVERT); p++)
 		if (p->client >= 0)
 			pair_end(p, true);
 }
@@ -300,7 +306,7 @@ static void look_at_control(void)
 {
 	static char last[64] = "pass";
 	char line[64] = "", word[16];
-	int ms = 0;
+	int n = 0;
 	FILE *f = control ? fopen(control, "re") : NULL;
 
 	if (!f)
@@ -312,11 +318,11 @@ static void look_at_control(void)
 	if (!*line || !strcmp(line, last))
 		return;
 	snprintf(last, sizeof(last), "%s", line);
-	if (sscanf(line, "%15s %d", word, &ms) < 1)
+	if (sscanf(line, "%15s %d", word, &n) < 1)
 		return;
 	for (int m = 0; m < NR_MODES; m++)
 		if (!strcmp(word, modes[m])) {
-			delay_ms = ms > 0 ? ms : 0;
+			number = n > 0 ? n : 0;
 			become((enum mode)m);
 			printf("%s\n", line);
 			return;

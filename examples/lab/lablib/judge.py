@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Holds what acktrail says of a run against what its scenario's head says."""
 import collections
+import datetime
 import json
 import re
 import subprocess
@@ -88,7 +89,6 @@ def judge(lab):
     why = ndjson(acktrail, "why", trails, *ours, "--slow", str(head.slow_ms))
     verdicts = {row["id"]: row["verdict"] for row in why[1:]}
     found.rows = len(rows)
-    found.summary = why[0]["summary"]["cause"]
     for row in rows:
         if trouble := broken_phases(row):
             found.wrong.append(f"{row['id']}: {trouble}")
@@ -96,6 +96,10 @@ def judge(lab):
         found.wrong.append(trouble)
 
     windows = lab.windows or [(lab.begin, 1 << 62)]
+    # What the start took is none of the cause's; its summary is asked for as of when it was there.
+    since = datetime.datetime.fromtimestamp(windows[0][0] / 1e9, datetime.timezone.utc).isoformat()
+    found.summary = ndjson(acktrail, "why", trails, *ours, "--slow", str(head.slow_ms), "--since", since,
+                           "--slowest", "1")[0]["summary"]["cause"]
     slow_ms = 0 if expect == ["healthy"] else head.slow_ms
     hits = [row for row in rows if hit(row, windows, slow_ms, head.within)
             and head.partition in (None, row["partition"])]

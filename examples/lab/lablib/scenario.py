@@ -118,7 +118,7 @@ class Lab:
 
     def listener(self, to):
         """The same over TLS, when this run is."""
-        return {w.PLAIN: w.TLS, w.RELAY: w.RELAY_TLS, w.SASL: w.SASL_TLS}.get(to, to) if self.tls else to
+        return {w.PLAIN: w.TLS, w.RELAY: w.RELAY_TLS, w.RELAY_SASL: w.RELAY_TLS}.get(to, to) if self.tls else to
 
     @property
     def admin(self):
@@ -182,11 +182,11 @@ class Lab:
     def settings(self, to=w.PLAIN, **settings):
         """-X options of librdkafka; the listener with them."""
         to = self.listener(to)
-        if to in (w.TLS, w.RELAY_TLS, w.SASL_TLS):
-            settings.setdefault("security_protocol", "sasl_ssl" if to == w.SASL_TLS else "ssl")
+        if to in (w.TLS, w.RELAY_TLS):
+            settings.setdefault("security_protocol", "ssl")
             settings.setdefault("ssl_ca_location", self.world.certificate().with_name("broker-ca.pem"))
         elif to in (w.SASL, w.RELAY_SASL):
-            settings.setdefault("security_protocol", "sasl_plaintext")
+            settings = {**w.ALICE, **settings}
         settings.setdefault("client_id", self.client)
         settings.setdefault("message_timeout_ms", 30000)
         words = ["-b", self.broker.at(to)]

@@ -12,13 +12,14 @@ import time
 LAB = pathlib.Path(__file__).resolve().parent.parent
 JVM = ["java", "-Xmx128m", "-Xshare:auto", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 # Offsets of a broker's ports from its first; what is behind a relay is advertised as the relay's port.
+# Two listeners have another password and another certificate than the rest.
 (PLAIN, CONTROLLER, TLS, SASL, WRONG, NOBODY, BEHIND, RELAY, BEHIND_TLS, RELAY_TLS, BEHIND_SASL, RELAY_SASL,
- SASL_TLS) = range(13)
-PORTS = 13
+ OTHER_SASL, OTHER_TLS) = range(14)
+PORTS = 14
 
-LOGIN = "org.apache.kafka.common.security"
-# A login by SCRAM holds so long: librdkafka before 2.2 cannot renew it on the connection, and has to make another.
-LOGIN_MS = 2000
+LOGIN = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_alice="{}";'
+ALICE = dict(security_protocol="sasl_plaintext", sasl_mechanism="PLAIN", sasl_username="alice",
+             sasl_password="alice-secret")
 
 
 class Trouble(Exception):
@@ -99,24 +100,21 @@ class Broker:
 
     def settings(self):
         listeners = {"PLAINTEXT": (PLAIN, PLAIN), "SSL": (TLS, TLS), "SASL_PLAINTEXT": (SASL, SASL),
-                     "SASL_SSL": (SASL_TLS, SASL_TLS), "WRONG": (WRONG, NOBODY), "RELAYED": (BEHIND, RELAY),
-                     "RELAYED_TLS": (BEHIND_TLS, RELAY_TLS), "RELAYED_SASL": (BEHIND_SASL, RELAY_SASL)}
+                     "WRONG": (WRONG, NOBODY), "RELAYED": (BEHIND, RELAY), "RELAYED_TLS": (BEHIND_TLS, RELAY_TLS),
+                     "RELAYED_SASL": (BEHIND_SASL, RELAY_SASL), "OTHER_SASL": (OTHER_SASL, RELAY_SASL),
+                     "OTHER_TLS": (OTHER_TLS, RELAY_TLS)}
         here = [f"{name}://{self.at(port)}" for name, (port, _) in listeners.items()]
         told = [f"{name}://{self.at(port)}" for name, (_, port) in listeners.items()]
-        kinds = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL," \
-                "WRONG:PLAINTEXT,RELAYED:PLAINTEXT,RELAYED_TLS:SSL,RELAYED_SASL:SASL_PLAINTEXT"
+        kinds = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,WRONG:PLAINTEXT," \
+                "RELAYED:PLAINTEXT,RELAYED_TLS:SSL,RELAYED_SASL:SASL_PLAINTEXT,OTHER_SASL:SASL_PLAINTEXT,OTHER_TLS:SSL"
         first = self.world.brokers.get(1, self)
         settings = [("listener.security.protocol.map", kinds), ("advertised.listeners", ",".join(told)),
                     ("controller.quorum.voters", f"{first.node}@{first.at(CONTROLLER)}"),
                     ("ssl.keystore.type", "PEM"), ("ssl.keystore.location", self.world.certificate()),
-                    ("sasl.enabled.mechanisms", "PLAIN,SCRAM-SHA-512"),
-                    ("controlled.shutdown.enable", "true")]
-        for name in ("sasl_plaintext", "sasl_ssl", "relayed_sasl"):
-            at = f"listener.name.{name}"
-            settings += [(f"{at}.plain.sasl.jaas.config",
-                          f'{LOGIN}.plain.PlainLoginModule required user_alice="alice-secret";'),
-                         (f"{at}.scram-sha-512.sasl.jaas.config", f"{LOGIN}.scram.ScramLoginModule required;"),
-                         (f"{at}.scram-sha-512.connections.max.reauth.ms", LOGIN_MS)]
+                    ("listener.name.other_tls.ssl.keystore.location", self.world.certificate("other")),
+                    ("sasl.enabled.mechanisms", "PLAIN"), ("controlled.shutdown.enable", "true")]
+        for name, password in ("sasl_plaintext", "alice-secret"), ("relayed_sasl", "alice-secret"), ("other_sasl", "new"):
+            settings.append((f"listener.name.{name}.plain.sasl.jaas.config", LOGIN.format(password)))
         if first is self:
             here.append(f"CONTROLLER://{self.at(CONTROLLER)}")
         else:

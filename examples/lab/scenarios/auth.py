@@ -11,8 +11,7 @@ from lablib import world
 
 def run(lab):
     topic = lab.topic()
-    login = dict(to=world.SASL, security_protocol="sasl_plaintext", sasl_mechanism="PLAIN",
-                 sasl_username="alice", sasl_password="another")
+    login = dict(to=world.SASL, sasl_password="another")
     if lab.tls:
         lab.world.certificate("other")
         login = dict(ssl_ca_location=lab.world.work / "other-ca.pem")

@@ -11,12 +11,11 @@ from lablib import world
 
 
 def run(lab):
-    topic, to = lab.topic(), world.RELAY if lab.tls else world.RELAY_SASL
-    relay, login = lab.way(to), dict(sasl_mechanism="PLAIN", sasl_username="alice", sasl_password="alice-secret")
+    topic, relay = lab.topic(), lab.way(world.RELAY_SASL)
     lab.neighbour(topic, "-c", 300, rate=100).wait()    # the broker is warm, the client is not
     lab.probe()
     with lab.injected(lambda: relay.tell("pass")):
         relay.tell(f"delay {lab.between(25, 35)}")
-        app = lab.app(topic, "-c", 20, to=to, socket_nagle_disable="true", **({} if lab.tls else login))
+        app = lab.app(topic, "-c", 20, to=world.RELAY_SASL, socket_nagle_disable="true")
         app.acked(20)
         app.stop()

@@ -11,7 +11,7 @@ at-least: 1
 def run(lab):
     topic = lab.topic()
     lab.probe()
-    app = lab.app(topic).acked(20)
+    app = lab.app(topic, reconnect_backoff_max_ms=1000).acked(20)
     with lab.injected(lab.broker.restart):
         lab.broker.kill()
         lab.hold(lab.between(5, 15) / 10)
