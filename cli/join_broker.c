@@ -350,8 +350,7 @@ bool broker_may_tell(struct join *j, const struct jbatch *jb)
 		const struct bconn *bc = st->breq ? st->breq->bconn :
 					 st->req ? st->req->conn->bconn : NULL;
 
-		if (st->breq && !st->breq->answered_ns && !st->breq->bconn->end_ns &&
-		    !(st->breq->unasked && st->appender))
+		if (st->breq && turn_may_last(j, st->breq))
 			return true;
 		if (chain_may_tell(j, st->stall) || chain_may_tell(j, st->lock) || chain_may_tell(j, st->after))
 			return true;

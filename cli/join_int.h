@@ -263,6 +263,7 @@ void broker_only_pend(struct join *j, struct jbatch *jb, int64_t ns);
 struct busy busy_of(struct join *j, const struct breq *r);
 void bconn_free(struct bconn *c);
 void turn_begins(struct join *j, struct breq *r);
+bool turn_may_last(struct join *j, const struct breq *r);
 void turn_ends(struct join *j, struct breq *r, int64_t written, int64_t ns, int64_t throttle);
 
 /* join_append.c */

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include "join_int.h"
 
+#define NEXT_READ	(1000 * JOIN_MS)	/* it lay there meanwhile, or did not wait for this one */
+
 /* The end of what its own thread did for it, on the broker's clock. */
 static int64_t after_append(const struct tl_attempt *a, int64_t read_ns)
 {
@@ -170,6 +172,16 @@ void turn_ends(struct join *j, struct breq *r, int64_t written, int64_t ns, int6
 	}
 	if (!r->live_links)
 		breq_free(j, r);
+}
+
+/* May more be learned of it?  Its end where nobody answers: that the next is read, soon after its work. */
+bool turn_may_last(struct join *j, const struct breq *r)
+{
+	int64_t worked = work_end(r);
+
+	if (r->answered_ns || r->bconn->end_ns)
+		return false;
+	return !r->unasked || worked == r->read_ns || j->now - worked < NEXT_READ;
 }
 
 /* The next is read: what was not answered is over all the same. */
