@@ -1,7 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * compat.bpf.h - every difference between kernels, each with the commit that
- * made it.  Minimum: 5.8 (BPF ring buffer).
+ * made it.  Minimum: 5.8 (457f44363a88, BPF ring buffer).
+ *
+ * Which tracepoints there are, and with how many arguments, user space reads from
+ * the kernel's BTF and chooses among the programs (load.c, pieces.c):
+ *   folio_wait_writeback is wait_on_page_writeback before 490e016f229a (5.16);
+ *   ext4_journal_start_inode is ext4_journal_start, without the inode, before "ext4:
+ *   split ext4_journal_start trace for debug" (6.2);
+ *   bpf_find_vma(), for the file of an msync, came with 7c7e3d31e785 (5.17).
+ *
+ * A program does not run where it is already running on that CPU (at a tracepoint by
+ * BTF since 05b24ff9b2cf, 6.1), or where any other is, or bpf() is at a map (per-syscall
+ * tracepoints, always).  The kernel counts what it left out (9ed9e9ba2337, 5.12), for
+ * per-syscall tracepoints since dd8657894c11 (6.7).
+ *
+ * What ext4 without a journal does of itself: an msync of an inode that is clean but
+ * for its pages is not flushed before 5b5b4ff8f92d (6.5).
  */
 #ifndef ACKTRAIL_COMPAT_BPF_H
 #define ACKTRAIL_COMPAT_BPF_H
@@ -92,13 +107,17 @@ static __always_inline bool at_iclog_at_rest(struct xlog_in_core___at *iclog)
 }
 
 /*
- * Arguments of balance_dirty_pages: 6.18 passes the dirty_throttle_control whole and
- * has fewer than its forerunners.  User space counts them, see load.c.
+ * Arguments of balance_dirty_pages: "writeback: let trace_balance_dirty_pages() take
+ * struct dtc as parameter" (6.15) passes five of them as one.  User space counts
+ * them, see load.c.
  */
 #define AT_DIRTY_ARGS		8
 #define AT_DIRTY_ARGS_OLD	12
 
-/* 2ad57931db64 (6.4): io_uring_submit_req, named io_uring_submit_sqe before; without it such a sync begins in its worker. */
+/*
+ * 2ad57931db64 (6.4): io_uring_submit_req, named io_uring_submit_sqe before; without it
+ * such a sync begins in its worker.  cef216fc32d7 (5.19) had put the descriptor into cqe.
+ */
 struct io_cqe___at { int fd; } AT_CORE;
 struct io_kiocb___at { __u8 opcode; struct io_cqe___at cqe; __u64 flags; } AT_CORE;
 
@@ -162,9 +181,9 @@ static __always_inline bool at_in_throttle(void)
 }
 
 /*
- * 6.12's stable line and 6.13 on: an argument of a module's tracepoint may be NULL as far
- * as the verifier knows.  Programs at those of ext4, jbd2 and XFS check theirs, though it
- * never is.
+ * 838a10bd2ebf (6.13, and 6.12's stable line): an argument of a module's tracepoint may be
+ * NULL as far as the verifier knows.  Programs at those of ext4, jbd2 and XFS check
+ * theirs, though it never is.
  */
 
 #endif

@@ -151,7 +151,7 @@ int BPF_PROG(journal_handle_wish, struct inode *inode)
 	return inode && is_target() ? handle_wish(BPF_CORE_READ(inode, i_sb), BPF_CORE_READ(inode, i_ino)) : 0;
 }
 
-/* So on 6.1: the file is that of the write or sync that the thread is in. */
+/* So before 6.2: the file is that of the write or sync that the thread is in. */
 SEC("tp_btf/ext4_journal_start")
 int BPF_PROG(journal_handle_wish_sb, struct super_block *sb)
 {

@@ -8,6 +8,7 @@
 
 #define MAX_PLACES 16u
 #define MAX_TIDS 16u
+#define WOKEN_NS 200000		/* from a request's completion to that its waiter is woken */
 
 static int by_time(const void *a, const void *b)
 {
@@ -209,6 +210,20 @@ static void label_held(struct labels *l, const struct blk *b, const struct pause
 			label(l, p[i].begin, b->queue, TL_PART_BEFORE);
 }
 
+/*
+ * Nor does a held request of metadata tell whose it is where no commit does.  But a
+ * thread that slept for I/O when it was let go of, and was woken right behind it
+ * with nothing else of the disk between, had waited for it.
+ */
+static bool woke(const struct blk *b, int64_t next_done, const struct pause *p, uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr; i++)
+		if (p[i].why == AT_PAUSE_IO && p[i].begin < b->queue && p[i].end >= b->done &&
+		    p[i].end < b->done + WOKEN_NS && p[i].end < next_done)
+			return true;
+	return false;
+}
+
 static void label_pauses(struct labels *l, const struct pause *p, uint32_t nr)
 {
 	for (uint32_t i = 0; i < nr; i++)
@@ -266,7 +281,7 @@ void parts_of_sync(struct join *j, struct jtrail *t, const struct event *ev, str
 	uint32_t nb = j->nr_blks < JOIN_BLKS ? j->nr_blks : JOIN_BLKS;
 	uint32_t nc = j->nr_commits < JOIN_COMMITS ? j->nr_commits : JOIN_COMMITS;
 	uint32_t tids[MAX_TIDS], nr_tids = 0, nr_places = 0, np;
-	int64_t commit_begin = INT64_MAX;
+	int64_t commit_begin = INT64_MAX, next_done = INT64_MAX;
 	uint64_t places[MAX_PLACES], dev;
 	bool jbd2;
 
@@ -305,7 +320,7 @@ void parts_of_sync(struct join *j, struct jtrail *t, const struct event *ev, str
 	}
 	for (uint32_t i = 0; i < nb; i++) {
 		const struct blk *b = &j->blks[(j->nr_blks - 1 - i) % JOIN_BLKS];
-		bool others = false;
+		bool others = false, own;
 
 		/* In the order of completion, give or take what CPUs reorder. */
 		if (b->done + JOIN_LATE < begin)
@@ -318,9 +333,12 @@ void parts_of_sync(struct join *j, struct jtrail *t, const struct event *ev, str
 			places[nr_places++] = b->ino;
 		/* Held back, it is queued by a worker, and of the journal by its kind alone. */
 		others = others || (is_held(b) && b->op >> 8 & AT_REQ_META && b->queue > commit_begin);
-		if (is_held(b) && (others || blk_of_file(b, ev->sync.dev, ev->sync.ino)))
+		own = (b->tid && b->tid == ev->tid) || blk_of_file(b, ev->sync.dev, ev->sync.ino) ||
+		      (is_held(b) && !b->fs && woke(b, next_done, pause, np));
+		next_done = b->done;
+		if (is_held(b) && (others || own))
 			label_held(&l, b, pause, np);
-		if ((b->tid && b->tid == ev->tid) || blk_of_file(b, ev->sync.dev, ev->sync.ino))
+		if (own)
 			label_blk(&l, b);
 		/* Flushes are issued by the block layer's own worker for whoever waits. */
 		else if (others || is_flush(b) || (!jbd2 && is_log_write(b)))

@@ -21,6 +21,23 @@ fail() { echo "FAILED: $*" >&2; exit 1; }
 "$acktrail" probe --dry-run >/dev/null || skip "this build has no probe"
 python3 -c '' 2>/dev/null || skip "python3 is not installed"
 
+# What a probe cannot do without, asked for without it: from here on a probe that says it
+# cannot run is a failure.
+bpf_refused() {
+	python3 - <<-'PY'
+		import ctypes, mmap, os, platform, struct
+		libc = ctypes.CDLL(None, use_errno=True)
+		attr = struct.pack("4I", 27, 0, 0, mmap.PAGESIZE) + bytes(112)	# BPF_MAP_TYPE_RINGBUF
+		number = {"x86_64": 321, "aarch64": 280}[platform.machine()]
+		if libc.syscall(number, 0, attr, len(attr)) < 0:	# BPF_MAP_CREATE
+		    print(os.strerror(ctypes.get_errno()))
+	PY
+}
+refused=$(bpf_refused)
+[ -z "$refused" ] || skip "no BPF ring buffer can be made here: $refused"
+[ -d /sys/kernel/tracing/events ] || [ -d /sys/kernel/debug/tracing/events ] ||
+	unshare -m mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null || skip "tracefs cannot be mounted here"
+
 work=$(mktemp -d "${TMPDIR:-/tmp}/acktrail-kernel.XXXXXX")
 probe_pid='' app_pid='' disk=''
 
@@ -104,7 +121,6 @@ start_probe() { # [OPTION]…
 
 probe_began() {
 	kill -0 "$probe_pid" 2>/dev/null || {
-		wait "$probe_pid" || [ $? != 4 ] || skip "$(tail -n 1 "$work/probe.log")"
 		fail "the probe ended: $(cat "$work/probe.log")"
 	}
 	grep -q witnessing "$work/probe.log"

@@ -139,6 +139,43 @@ static void test_exec(void **state)
 	feed_free(f);
 }
 
+/* Without a journal a held request of metadata is that of the thread that its end woke, and of no other. */
+static void test_held_metadata(void **state)
+{
+	struct feed *f = begun();
+	struct event ev = at(&f->probe, AT_EV_BLOCK, 1090);
+
+	(void)state;
+	ev.block.queue_ns = 1080 * MS;
+	ev.block.issue_ns = 1081 * MS;
+	ev.block.dev = 7;
+	ev.block.sector = 592;
+	ev.block.op = AT_OP_WRITE | (AT_REQ_META | AT_REQ_HELD) << 8;
+	ev.block.queue_tid = 90;		/* the worker that let go of it */
+	give(f, ev);
+	paused(f, 1000, 1090, 5, AT_PAUSE_IO, 0);
+	synced_asleep(f, 1000, 1100, 5, 90);
+	assert_int_equal(part(TL_PART_BEFORE), 80 + 1);
+	assert_int_equal(part(TL_PART_DEVICE), 9);
+	assert_int_equal(part(TL_PART_UNEXPLAINED), 0);
+
+	paused(f, 1000, 1091, 6, AT_PAUSE_IO, 0);	/* woken later, by something else */
+	synced_asleep(f, 1000, 1100, 6, 91);
+	assert_int_equal(part(TL_PART_BEFORE), 0);
+	assert_int_equal(part(TL_PART_DEVICE), 0);
+
+	ev.ns = 2090 * MS;
+	ev.block.queue_ns = 2080 * MS;
+	ev.block.issue_ns = 2081 * MS;
+	give(f, ev);
+	requested(f, 2082, 2090, 7, 99, 7, AT_OP_WRITE);	/* between the two: it may have been that */
+	paused(f, 2000, 2090, 8, AT_PAUSE_IO, 0);
+	synced_asleep(f, 2000, 2100, 8, 90);
+	assert_int_equal(part(TL_PART_BEFORE), 0);
+	feed_end(f);
+	feed_free(f);
+}
+
 /* A sync that computed is no disk's, for its own batch as for the one behind it. */
 static void test_sync_computes(void **state)
 {
@@ -265,7 +302,7 @@ static void test_append_no_cpu(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bystanders), cmocka_unit_test(test_exec), cmocka_unit_test(test_sync_computes), cmocka_unit_test(test_sleep_lost), cmocka_unit_test(test_no_naps),
+		cmocka_unit_test(test_bystanders), cmocka_unit_test(test_exec), cmocka_unit_test(test_held_metadata), cmocka_unit_test(test_sync_computes), cmocka_unit_test(test_sleep_lost), cmocka_unit_test(test_no_naps),
 		cmocka_unit_test(test_other_file_system), cmocka_unit_test(test_append_throttled),
 		cmocka_unit_test(test_append_no_cpu),
 	};
