@@ -138,6 +138,8 @@ void event_commit(struct probe *p, enum at_ring ring);
 
 /* events.c: records of the ring buffer → events of the trail. */
 int events_record(void *probe, void *data, size_t size);
+struct rec;
+void event_request(struct probe *p, const struct rec *r);	/* event_requests.c: topic, batch, arrival, answer, end */
 void events_standing(struct probe *p);	/* targets, directories, devices: at the start, and when they change */
 void events_end(struct probe *p, uint64_t now, const uint64_t *counts, int status);
 void events_note(struct probe *p, enum at_note what, uint32_t count, const char *text);
