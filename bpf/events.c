@@ -280,15 +280,9 @@ int events_record(void *probe, void *data, size_t size)
 		on_pause(p, data);
 		break;
 	case REC_TOPIC:
-		on_topic(p, data);
-		break;
 	case REC_BATCH:
-		on_batch(p, data);
-		break;
 	case REC_ARRIVAL:
 	case REC_ANSWER:
-		on_answer(p, data);
-		break;
 	case REC_CONN_END:
 		event_request(p, r);
 		break;
