@@ -11,11 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 #include "account.h"
 #include "join.h"
 #include "say.h"
+#include "table.h"
 #include "tally.h"
 
 #define MAX_ERRORS	16	/* kinds of errors told of one producer */

@@ -455,16 +455,19 @@ bool clock_middle(const struct clock *c, int64_t *offset)
 bool clock_ours(const struct clock *c, int64_t theirs, int64_t *ours, int64_t *bound)
 {
 	struct clock_band b;
-	int64_t at;
+	int64_t at, last;
 
 	if (!clock_middle(c, &at))
 		return false;
 	at = theirs - at;
 	/* The offset is asked for at a time that depends on it: it changes slowly. */
 	for (int i = 0; i < 4; i++) {
+		last = at;
 		if (!clock_at(c, at, &b))
 			return false;
 		at = theirs - (b.lo + (b.hi - b.lo) / 2);
+		if (at == last)
+			break;
 	}
 	*ours = at;
 	*bound = (b.hi - b.lo + 1) / 2;

@@ -2,9 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <uthash.h>
 #include "clocks.h"
 #include "say.h"
+#include "table.h"
 
 #define MAX_PROOFS	(1u << 20)	/* of all pairs together, 24 MB; but no pair less than */
 #define MIN_PROOFS	1024u

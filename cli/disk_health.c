@@ -3,12 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 #include "disk_health.h"
 #include "health.h"
 #include "hist.h"
 #include "join_int.h"
 #include "span.h"
+#include "table.h"
 
 #define MS		1000000LL
 #define STRIP		60	/* columns of the strip of samples */

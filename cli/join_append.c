@@ -146,7 +146,8 @@ static void append_take(struct join *j, struct jtrail *t, struct jbatch *jb, uin
 	struct link_state *st = &jb->state[n];
 	int64_t begin = event_axis(ev, e->begin_ns ? e->begin_ns : ev->ns);
 
-	jb->state[n].appender = t;
+	st->appender = t;
+	st->thread = th;
 	jb->b.broker_seen = true;
 	a->append_begin_ns = begin;
 	a->append_end_ns = event_axis(ev, ev->ns);
@@ -223,6 +224,7 @@ static void replica_append(struct join *j, struct jbatch *head, struct jtrail *t
 			th->nr_copies = 0;
 		th->copied_ns = begin;
 		link_add(&th->copies, &th->nr_copies, jb, jb->b.nr_replicas);
+		jb->copier[jb->b.nr_replicas] = th;
 		jb->b.replicas[jb->b.nr_replicas++] = (struct tl_replica){ broker, ns, 0 };
 		return;
 	}
@@ -289,7 +291,7 @@ static void chains_move(struct link_state *to, struct link_state *from)
 static void adopt(struct join *j, struct jbatch *jb, uint32_t n, struct jbatch *other, enum tl_join how)
 {
 	struct tl_attempt *a = &jb->b.attempts[n], *from = &other->b.attempts[0];
-	struct bthread *th, *tmp;
+	struct bthread *th = other->state[0].thread;
 
 	a->append_begin_ns = from->append_begin_ns;
 	a->append_end_ns = from->append_end_ns;
@@ -301,6 +303,7 @@ static void adopt(struct join *j, struct jbatch *jb, uint32_t n, struct jbatch *
 	a->index = from->index;
 	chains_move(&jb->state[n], &other->state[0]);
 	jb->state[n].appender = other->state[0].appender;
+	jb->state[n].thread = th;
 	jb->b.broker_seen = true;
 	jb->b.on_disk_ns = other->b.on_disk_ns;
 	jb->b.join = how;
@@ -308,10 +311,9 @@ static void adopt(struct join *j, struct jbatch *jb, uint32_t n, struct jbatch *
 		jb->file = other->file;
 		DL_APPEND2(jb->file->waiting, jb, file_prev, file_next);
 	}
-	HASH_ITER(hh, j->threads, th, tmp)
-		for (uint32_t i = 0; i < th->nr_links; i++)
-			if (th->links[i].batch == other)
-				th->links[i] = (struct link){ jb, n };
+	for (uint32_t i = 0; th && i < th->nr_links; i++)
+		if (th->links[i].batch == other)
+			th->links[i] = (struct link){ jb, n };
 	/* Its request, if it had one, was told under another CRC: it goes with it. */
 	jbatch_drop(j, other);
 }

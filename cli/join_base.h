@@ -5,9 +5,9 @@
 #ifndef ACKTRAIL_JOIN_BASE_H
 #define ACKTRAIL_JOIN_BASE_H
 
-#include <uthash.h>
 #include <utlist.h>
 #include "join.h"
+#include "table.h"
 
 #define JOIN_MS		1000000LL
 #define JOIN_SPANS	64u	/* intervals remembered of a kind */

@@ -110,8 +110,6 @@ static void links_forget(struct link *links, uint32_t nr, const struct jbatch *j
 /* Out of every table, and freed. */
 void jbatch_drop(struct join *j, struct jbatch *jb)
 {
-	struct bthread *th, *tmp;
-
 	if (jb->hashed) {
 		struct ident_slot *s;
 
@@ -154,14 +152,13 @@ void jbatch_drop(struct join *j, struct jbatch *jb)
 		DL_DELETE2(j->pending, jb, pend_prev, pend_next);
 		j->nr_pending--;
 	}
-	if (jb->b.broker_seen || jb->b.nr_replicas)
-		HASH_ITER(hh, j->threads, th, tmp) {
-			links_forget(th->links, th->nr_links, jb);
-			links_forget(th->copies, th->nr_copies, jb);
-		}
+	for (uint32_t i = 0; i < jb->b.nr_replicas; i++)
+		links_forget(jb->copier[i]->copies, jb->copier[i]->nr_copies, jb);
 	for (uint32_t i = 0; i < jb->b.nr_attempts; i++) {
 		struct link_state *st = &jb->state[i];
 
+		if (st->thread)
+			links_forget(st->thread->links, st->thread->nr_links, jb);
 		chain_put(st->lock);
 		chain_put(st->stall);
 		chain_put(st->after);

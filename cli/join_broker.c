@@ -85,8 +85,9 @@ static void pair_by_address(struct join *j, struct bconn *b)
 {
 	struct conn *c, *tmp;
 
-	if (b->conn || !b->peer_port)
+	if (b->conn || !b->peer_port || b->tried == j->nr_addresses)
 		return;
+	b->tried = j->nr_addresses;
 	HASH_ITER(hh, j->conns, c, tmp)
 		if (!c->bconn && !c->end_ns && c->local_port == b->peer_port &&
 		    c->local_hi == b->peer_hi && c->local_lo == b->peer_lo)
@@ -181,6 +182,8 @@ static void arrival(struct join *j, struct jtrail *t, const struct event *ev)
 	r->unasked = e->api == KAFKA_PRODUCE && e->batches && !e->acks;
 	r->broker = broker_of(j, t, e->pid);
 	r->client_id = join_intern(j, ev->tail, ev->tail_len);
+	if (r->bconn->peer_port != e->peer_port || r->bconn->peer_hi != e->peer_hi || r->bconn->peer_lo != e->peer_lo)
+		r->bconn->tried = 0;
 	r->bconn->peer_hi = e->peer_hi;
 	r->bconn->peer_lo = e->peer_lo;
 	r->bconn->peer_port = e->peer_port;
@@ -412,12 +415,12 @@ bool broker_probed(struct join *j, const struct jbatch *jb)
 		const struct bconn *bc = st->breq ? st->breq->bconn :
 					 st->req ? st->req->conn->bconn : NULL;
 		int64_t to = a->response_read_ns ? a->response_read_ns : a->ended_ns ? a->ended_ns : jb->b.end_ns;
-		bool seen = false;
+		bool seen = bc && bc->trail->probe && watched(bc->trail, a->write_begin_ns, to);
 
-		for (uint32_t k = 0; k < j->nr_trails && !seen; k++) {
+		for (uint32_t k = 0; k < j->nr_trails && !bc && !seen; k++) {
 			const struct jtrail *t = j->trails[k];
 
-			if (t->probe && (bc ? bc->trail == t : a->broker >= 0 && t->broker == a->broker))
+			if (t->probe && a->broker >= 0 && t->broker == a->broker)
 				seen = watched(t, a->write_begin_ns, to);
 		}
 		if (!seen)

@@ -38,6 +38,7 @@ struct part *part_get(struct join *j, uint32_t trail, struct topic *topic, int32
 static void req_free(struct join *j, struct req *r)
 {
 	DL_DELETE(r->conn->reqs, r);
+	r->conn->nr_flying -= r->flying;
 	HASH_DEL(j->reqs, r);
 	if (r->breq)
 		r->breq->req = NULL;
@@ -85,16 +86,6 @@ static struct req *req_get(struct join *j, struct jtrail *t, uint32_t conn, uint
 	return r;
 }
 
-static bool conn_waits(const struct conn *c)
-{
-	struct req *r;
-
-	DL_FOREACH(c->reqs, r)
-		if (r->flying)
-			return true;
-	return false;
-}
-
 struct req *req_sent(struct join *j, struct jtrail *t, uint32_t conn, uint32_t corr, const struct req *like)
 {
 	struct req *r = req_find(j, t, conn, corr);
@@ -117,7 +108,7 @@ struct req *req_sent(struct join *j, struct jtrail *t, uint32_t conn, uint32_t c
 	r->acks = like->acks;
 	r->client_id = like->client_id;
 	conn_sign(c, r->end_ns, SIGN_LIFE);
-	if (!conn_waits(c))
+	if (!c->nr_flying)
 		c->asked_ns = r->end_ns;
 	for (uint32_t i = 0; i < r->nr_links; i++)
 		if (r->links[i].batch)
@@ -159,7 +150,7 @@ static bool conns_flying(struct join *j, const struct inst *in)
 	struct conn *c, *tmp;
 
 	HASH_ITER(hh, j->conns, c, tmp)
-		if (c->key.trail == in->key.trail && c->inst == in->key.id && !c->end_ns && conn_waits(c))
+		if (c->key.trail == in->key.trail && c->inst == in->key.id && !c->end_ns && c->nr_flying)
 			return true;
 	return false;
 }

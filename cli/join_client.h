@@ -68,6 +68,7 @@ struct conn {
 	struct peer *peer;
 	struct bconn *bconn;		/* the same connection as the broker sees it */
 	struct req *reqs;		/* not yet freed */
+	uint32_t nr_flying;		/* of them in flight */
 	uint32_t max_corr;
 	int64_t	 asked_ns;		/* the first request since there was none in flight */
 	bool	 served;		/* a Produce was answered on it */
@@ -76,6 +77,7 @@ struct conn {
 	struct spans throttled;		/* the broker reads on later, by its own word */
 	struct sign *signs;		/* a ring of JOIN_SIGNS, or NULL */
 	uint32_t nr_signs;
+	bool	 tcp_told;		/* any of them is TCP's word */
 	UT_hash_handle hh;
 };
 

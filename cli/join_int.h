@@ -40,6 +40,7 @@ struct link_state {
 	bool	 handler_synced;	/* and that was a sync, most of the time */
 	const char *handler_culprit;
 	struct jtrail *appender;	/* the probe that saw it appended, so that is known; else NULL */
+	struct bthread *thread;		/* that appended it, and may link to it still */
 	struct chain *lock, *stall, *after;	/* before, in and after its append; NULL nothing */
 };
 
@@ -55,6 +56,7 @@ struct jbatch {
 	struct link_state *state;	/* beside b.attempts */
 	struct peer *peer;
 	struct file *file;		/* waits there for its disk */
+	struct bthread *copier[4];	/* beside b.replicas: the threads that may link to them still */
 	struct place_slot *place;
 	struct jbatch *absorbed;	/* batches whose messages went on in this one */
 	struct jbatch *absorb_prev, *absorb_next;
@@ -103,6 +105,7 @@ struct join {
 	struct inst *insts;
 	struct peer *peers;
 	struct conn *conns;
+	uint32_t nr_addresses;		/* of them, as told */
 	struct req *reqs;
 	struct part *parts;
 	struct stalled *stalls;

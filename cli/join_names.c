@@ -145,6 +145,9 @@ struct jtrail *join_trail(struct join *j, struct trail *t)
 	struct jtrail *jt;
 	const uint8_t *u = t->header.uuid;
 
+	/* Added in the order of the reader's index, as a rule. */
+	if (t->index < j->nr_trails && j->trails[t->index]->t == t)
+		return j->trails[t->index];
 	for (uint32_t i = 0; i < j->nr_trails; i++)
 		if (j->trails[i]->t == t)
 			return j->trails[i];

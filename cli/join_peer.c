@@ -148,6 +148,7 @@ void peer_fly(struct join *j, struct req *r)
 	struct conn *c = r->conn;
 	uint32_t limit = in_flight_limit(j, c);
 
+	c->nr_flying += !r->flying;
 	r->flying = true;
 	if (++c->peer->in_flight >= limit && limit)
 		spans_open(&c->peer->full, r->end_ns, TL_CAUSE_UNKNOWN);
@@ -160,6 +161,7 @@ void peer_land(struct join *j, struct req *r, int64_t ns)
 	if (!r->flying)
 		return;
 	r->flying = false;
+	c->nr_flying--;
 	if (--c->peer->in_flight < in_flight_limit(j, c))
 		spans_close(&c->peer->full, ns);
 }
@@ -273,6 +275,7 @@ void conn_event(struct join *j, struct jtrail *t, const struct event *ev)
 		c->local_hi = e->local_hi;
 		c->local_lo = e->local_lo;
 		c->local_port = e->local_port;
+		j->nr_addresses++;
 		c->flags = e->flags;
 		if (c->connect_ns && c->ready_ns && e->inst && !peer_get(j, peer_key(c))->states) {
 			struct inst *in = inst_find(j, t->index, e->inst);

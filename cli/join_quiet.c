@@ -34,14 +34,19 @@ void quiet_seen(struct quiet *q, const struct jtrail *t, int64_t ns)
 		q->last_ns = ns;
 }
 
+static bool may_prove(const struct quiet *q, int64_t since, int64_t taken, int64_t least)
+{
+	return q->gap_end && q->gap_end - since >= least && since >= q->gap_begin - AWAKE &&
+	       taken >= q->gap_end && taken - q->gap_end <= AWAKE;
+}
+
 /*
  * Work lay there since `since`, and was taken up at `taken`: was the process silent until
  * then?  Alive, and not at that work, is something else.
  */
 void quiet_proof(struct quiet *q, int64_t since, int64_t taken, int64_t least)
 {
-	if (q->gap_end && q->gap_end - since >= least && since >= q->gap_begin - AWAKE &&
-	    taken >= q->gap_end && taken - q->gap_end <= AWAKE)
+	if (may_prove(q, since, taken, least))
 		spans_add(&q->still, q->gap_begin, q->gap_end);
 }
 
@@ -89,7 +94,8 @@ void quiet_arrival(struct join *j, struct breq *r, const struct event *ev)
 	if (c->conn &&
 	    spans_within(&c->conn->throttled, r->arrived_ns, r->read_ns))
 		return;
-	quiet_proof(&c->target->quiet, r->arrived_ns, r->read_ns, in_hand(j, c->target) ? LONG : 2 * QUIET);
+	if (may_prove(&c->target->quiet, r->arrived_ns, r->read_ns, 2 * QUIET))
+		quiet_proof(&c->target->quiet, r->arrived_ns, r->read_ns, in_hand(j, c->target) ? LONG : 2 * QUIET);
 }
 
 /* What is only known to be the broker's: did its process stand still most of the time? */

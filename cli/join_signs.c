@@ -17,6 +17,7 @@ void conn_sign(struct conn *c, int64_t ns, int what)
 		c->signs = join_alloc(JOIN_SIGNS * sizeof(*c->signs));
 	c->signs[c->nr_signs % JOIN_SIGNS].ns = ns;
 	c->signs[c->nr_signs++ % JOIN_SIGNS].what = what;
+	c->tcp_told |= what != SIGN_LIFE;
 }
 
 /* Sampled while a request was overdue: did the peer's TCP acknowledge it? */
@@ -61,6 +62,8 @@ enum tl_cause conn_says(const struct conn *c, int64_t from, int64_t to)
 {
 	uint32_t n = c->nr_signs < JOIN_SIGNS ? c->nr_signs : JOIN_SIGNS, stuck = 0, acked = 0;
 
+	if (!c->tcp_told)
+		return TL_CAUSE_UNKNOWN;
 	for (uint32_t i = 0; i < n; i++) {
 		const struct sign *s = &c->signs[i];
 

@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <uthash.h>
 #include <acktrail/kafka.h>
 #include "join_int.h"
 #include "log_dump.h"
 #include "say.h"
+#include "table.h"
 
 struct at { char topic[KAFKA_TOPIC_MAX + 1]; int32_t partition; };
 

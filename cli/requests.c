@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 #include <utlist.h>
 #include <acktrail/kafka.h>
 #include "join_int.h"
 #include "requests.h"
+#include "table.h"
 
 #define MAX_WAITING	200000u	/* rows held back behind one that is open */
 

@@ -8,13 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <uthash.h>
 #include "account.h"
 #include "batch_view.h"
 #include "hist.h"
 #include "joined.h"
 #include "say.h"
 #include "span.h"
+#include "table.h"
 
 enum by { BY_TOPIC, BY_PARTITION, BY_BROKER, BY_DISK, NR_BY };
 static const char *const by_names[] = { "topic", "partition", "broker", "disk" };

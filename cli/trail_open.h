@@ -9,10 +9,9 @@
 #ifndef ACKTRAIL_TRAIL_OPEN_H
 #define ACKTRAIL_TRAIL_OPEN_H
 
-#include <uthash.h>
-
 #include "reader.h"
 #include "schema.h"
+#include "table.h"
 #include "window.h"
 
 struct name {			/* of a topic, file or thread */
