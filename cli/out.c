@@ -12,32 +12,35 @@
 #include "out.h"
 #include "say.h"
 
-#define OUT_BUFFER	(256u << 10)
-
 /* ---- the buffer ---------------------------------------------------------- */
 
 void out_open(struct out *o, int fd)
 {
 	memset(o, 0, sizeof(*o));
 	o->fd = fd;
+	o->level[0].array = true;	/* a line has no key */
 	o->buf = malloc(OUT_BUFFER);
-	if (!o->buf)
-		o->error = ENOMEM;
+	if (!o->buf) {
+		say("out of memory");
+		exit(STATUS_CANNOT);
+	}
+	o->at = o->buf;
+	o->end = o->buf + OUT_BUFFER;
 }
 
 void out_flush(struct out *o)
 {
-	size_t at = 0;
+	const char *from = o->buf;
 
-	while (at < o->len && !o->error) {
-		ssize_t n = write(o->fd, o->buf + at, o->len - at);
+	while (from < o->at && !o->error) {
+		ssize_t n = write(o->fd, from, (size_t)(o->at - from));
 
 		if (n < 0 && errno != EINTR)
 			o->error = errno;
 		if (n > 0)
-			at += (size_t)n;
+			from += n;
 	}
-	o->len = 0;
+	o->at = o->buf;
 }
 
 int out_close(struct out *o)
@@ -53,56 +56,47 @@ int out_close(struct out *o)
 	return error;
 }
 
+/* Any length. */
 static void put(struct out *o, const char *s, size_t n)
 {
-	if (o->error)
-		return;
 	while (n) {
-		size_t room = OUT_BUFFER - o->len, part = n < room ? n : room;
+		size_t part = n < OUT_BUFFER ? n : OUT_BUFFER;
 
-		memcpy(o->buf + o->len, s, part);
-		o->len += part;
+		memcpy(out_room(o, part), s, part);
+		o->at += part;
 		s += part;
 		n -= part;
-		if (o->len == OUT_BUFFER) {
-			out_flush(o);
-			if (o->error)
-				return;
-		}
 	}
 }
 
 static void put_char(struct out *o, char c)
 {
-	put(o, &c, 1);
+	*out_room(o, 1) = c;
+	o->at++;
 }
 
 /* ---- structure ----------------------------------------------------------- */
 
-/* The comma and the key before a value. */
-static void key_of(struct out *o, const char *key)
+void out_long_key(struct out *o, const char *key, size_t n)
 {
-	if (o->depth) {
-		if (o->level[o->depth].filled)
-			put_char(o, ',');
-		o->level[o->depth].filled = true;
-	}
-	if (key && o->depth && !o->level[o->depth].array) {
-		put_char(o, '"');
-		put(o, key, strlen(key));
-		put(o, "\":", 2);
-	}
+	out_key(o, NULL);
+	if (o->level[o->depth].array)
+		return;
+	put_char(o, '"');
+	put(o, key, n);
+	put(o, "\":", 2);
 }
 
 static void enter(struct out *o, const char *key, bool array)
 {
-	key_of(o, key);
+	out_key(o, key);
 	put_char(o, array ? '[' : '{');
+	o->comma = false;
 	if (o->depth + 1 >= OUT_DEPTH)
 		abort();	/* a mistake of ours, whatever the trail holds */
 	o->depth++;
 	o->level[o->depth].array = array;
-	o->level[o->depth].filled = o->level[o->depth].raw = false;
+	o->level[o->depth].raw = false;
 }
 
 void out_begin(struct out *o)
@@ -128,6 +122,7 @@ void out_end(struct out *o)
 		out_bool(o, "raw", true);
 	put_char(o, array ? ']' : '}');
 	o->depth--;
+	o->comma = o->depth;
 	/* An array cannot say it itself: the object around it does. */
 	if (array && raw && o->depth)
 		o->level[o->depth].raw = true;
@@ -137,35 +132,72 @@ void out_end(struct out *o)
 
 /* ---- values -------------------------------------------------------------- */
 
-static void put_u64(struct out *o, uint64_t v)
-{
-	char digits[20];
-	size_t at = sizeof(digits);
+static const char pairs[] =
+	"00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748"
+	"49505152535455565758596061626364656667686970717273747576777879808182838485868788899091929394959697"
+	"9899";
 
-	do
-		digits[--at] = (char)('0' + v % 10);
-	while (v /= 10);
-	put(o, digits + at, sizeof(digits) - at);
+#define SECOND	UINT64_C(1000000000)
+
+/* Exactly that many digits, an even number; returns what is behind them. */
+static char *put_digits(char *p, uint32_t v, int digits)
+{
+	for (int i = digits - 2; i >= 0; i -= 2, v /= 100)
+		memcpy(p + i, &pairs[2 * (v % 100)], 2);
+	return p + digits;
 }
 
-void out_u64(struct out *o, const char *key, uint64_t v)
+void out_value_u64(struct out *o, uint64_t v)
 {
-	key_of(o, key);
-	put_u64(o, v);
+	char *p = out_room(o, 20), digits[20];
+	size_t n = sizeof(digits);
+
+	/* A time of today: ten digits of seconds, nine behind. */
+	if (v >= SECOND * SECOND && v < 10 * SECOND * SECOND) {
+		uint64_t sec = v / SECOND;
+		uint32_t ns = (uint32_t)(v % SECOND);
+
+		if (sec != o->sec) {
+			o->sec = sec;
+			put_digits(put_digits(o->sec_digits, (uint32_t)(sec / 100000000), 2),
+				   (uint32_t)(sec % 100000000), 8);
+		}
+		memcpy(p, o->sec_digits, sizeof(o->sec_digits));
+		p[10] = (char)('0' + ns / 100000000);
+		o->at = put_digits(p + 11, ns % 100000000, 8);
+		return;
+	}
+	for (; v >= 100; v /= 100)
+		memcpy(&digits[n -= 2], &pairs[2 * (v % 100)], 2);
+	if (v >= 10)
+		memcpy(&digits[n -= 2], &pairs[2 * v], 2);
+	else
+		digits[--n] = (char)('0' + v);
+	memcpy(p, &digits[n], sizeof(digits) - n);
+	o->at = p + sizeof(digits) - n;
 }
 
-void out_s64(struct out *o, const char *key, int64_t v)
+void out_value_s64(struct out *o, int64_t v)
 {
-	key_of(o, key);
 	if (v < 0)
 		put_char(o, '-');
-	put_u64(o, v < 0 ? -(uint64_t)v : (uint64_t)v);
+	out_value_u64(o, v < 0 ? -(uint64_t)v : (uint64_t)v);
 }
 
-void out_bool(struct out *o, const char *key, bool v)
+void out_value_milli(struct out *o, int64_t v)
 {
-	key_of(o, key);
-	put(o, v ? "true" : "false", v ? 4 : 5);
+	uint64_t u = v < 0 ? -(uint64_t)v : (uint64_t)v;
+	unsigned part = (unsigned)(u % 1000);
+	const char text[] = { '.', (char)('0' + part / 100), (char)('0' + part / 10 % 10), (char)('0' + part % 10) };
+	size_t len = sizeof(text);
+
+	while (len > 1 && text[len - 1] == '0')
+		len--;
+	if (v < 0)
+		put_char(o, '-');
+	out_value_u64(o, u / 1000);
+	if (len > 1)
+		put(o, text, len);
 }
 
 void out_hex(struct out *o, const char *key, const void *bytes, size_t n)
@@ -173,29 +205,13 @@ void out_hex(struct out *o, const char *key, const void *bytes, size_t n)
 	static const char hex[] = "0123456789abcdef";
 	const uint8_t *p = bytes;
 
-	key_of(o, key);
+	out_key(o, key);
 	put_char(o, '"');
 	for (size_t i = 0; i < n; i++) {
 		put_char(o, hex[p[i] >> 4]);
 		put_char(o, hex[p[i] & 15]);
 	}
 	put_char(o, '"');
-}
-
-void out_milli(struct out *o, const char *key, int64_t v)
-{
-	uint64_t u = v < 0 ? -(uint64_t)v : (uint64_t)v;
-	char part[8];
-	int len = snprintf(part, sizeof(part), ".%03u", (unsigned)(u % 1000));
-
-	while (len > 1 && part[len - 1] == '0')
-		len--;
-	key_of(o, key);
-	if (v < 0)
-		put_char(o, '-');
-	put_u64(o, u / 1000);
-	if (len > 1)
-		put(o, part, (size_t)len);
 }
 
 /* ---- strings ------------------------------------------------------------- */
@@ -242,15 +258,45 @@ static void put_escaped(struct out *o, uint8_t c)
 	put(o, text, 6);
 }
 
-void out_str(struct out *o, const char *key, const char *s, size_t n)
+static bool is_plain(uint8_t c)
 {
-	key_of(o, key);
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+/* Some of eight bytes, each with its high bit clear, is zero. */
+static uint64_t any_zero(uint64_t w)
+{
+	return (w - UINT64_C(0x0101010101010101)) & UINT64_C(0x8080808080808080);
+}
+
+/* How many bytes need no second look: printable ASCII. */
+static size_t plain_len(const char *s, size_t n)
+{
+	const uint64_t each = UINT64_C(0x0101010101010101);
+	size_t i = 0;
+
+	for (; i + 8 <= n; i += 8) {
+		uint64_t w;
+
+		memcpy(&w, s + i, sizeof(w));
+		if ((w | any_zero(w & each * 0x60) | any_zero(w ^ each * '"') | any_zero(w ^ each * '\\') |
+		     any_zero(w ^ each * 0x7f)) & each * 0x80)
+			break;
+	}
+	while (i < n && is_plain((uint8_t)s[i]))
+		i++;
+	return i;
+}
+
+void out_value_str(struct out *o, const char *s, size_t n)
+{
 	put_char(o, '"');
 	for (size_t i = 0, plain = 0; i <= n; ) {
-		size_t len = i < n ? utf8_len(s + i, n - i) : 0;
-		uint8_t c = i < n ? (uint8_t)s[i] : 0;
+		size_t len;
 
-		if (i < n && len && c >= 0x20 && c != '"' && c != '\\' && c != 0x7f) {
+		i += plain_len(s + i, n - i);
+		len = i < n ? utf8_len(s + i, n - i) : 0;
+		if (len > 1) {
 			i += len;
 			continue;
 		}
@@ -259,16 +305,10 @@ void out_str(struct out *o, const char *key, const char *s, size_t n)
 			break;
 		if (!len)
 			o->level[o->depth].raw = true;
-		put_escaped(o, c);
+		put_escaped(o, (uint8_t)s[i]);
 		plain = ++i;
 	}
 	put_char(o, '"');
-}
-
-void out_text(struct out *o, const char *key, const char *s)
-{
-	if (s)
-		out_str(o, key, s, strlen(s));
 }
 
 /* ---- text ---------------------------------------------------------------- */

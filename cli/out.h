@@ -24,18 +24,21 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
+#define OUT_BUFFER	(256u << 10)
 #define OUT_DEPTH	16	/* objects and arrays within each other */
+#define OUT_KEY		256u	/* longer keys take the slow way */
 
 struct out {
-	char	*buf;
-	size_t	 len;
+	char	*buf, *at, *end;	/* at: where the next byte goes */
 	int	 fd;
 	int	 error;			/* errno of the first write that failed */
+	bool	 comma;			/* before what comes next */
 	unsigned depth;			/* of the open object or array; 0: none */
-	struct {
-		bool array, filled, raw;
-	} level[OUT_DEPTH];
+	struct { bool array, raw; } level[OUT_DEPTH];
+	uint64_t sec;			/* of the last time written, and its digits: the next has the same, mostly */
+	char	 sec_digits[10];
 };
 
 void out_open(struct out *o, int fd);
@@ -47,13 +50,92 @@ void out_object(struct out *o, const char *key);
 void out_array(struct out *o, const char *key);
 void out_end(struct out *o);		/* the innermost; ends the line at the outermost */
 
-void out_u64(struct out *o, const char *key, uint64_t v);
-void out_s64(struct out *o, const char *key, int64_t v);
-void out_bool(struct out *o, const char *key, bool v);
+/* These have their key's length at compile time: struct out is written to in the caller. */
+static inline void out_u64(struct out *o, const char *key, uint64_t v);
+static inline void out_s64(struct out *o, const char *key, int64_t v);
+static inline void out_bool(struct out *o, const char *key, bool v);
+static inline void out_str(struct out *o, const char *key, const char *s, size_t n);
+static inline void out_text(struct out *o, const char *key, const char *s);	/* NUL-terminated; NULL: nothing */
+static inline void out_milli(struct out *o, const char *key, int64_t thousandths);	/* 970: 0.97 */
 void out_hex(struct out *o, const char *key, const void *bytes, size_t n);	/* "00ff…" */
-void out_str(struct out *o, const char *key, const char *s, size_t n);
-void out_text(struct out *o, const char *key, const char *s);	/* NUL-terminated; NULL: nothing */
-void out_milli(struct out *o, const char *key, int64_t thousandths);	/* 970: 0.97 */
+
+/* ---- how --------------------------------------------------------------------------- */
+
+/* Values alone, behind their key. */
+void out_value_u64(struct out *o, uint64_t v);
+void out_value_s64(struct out *o, int64_t v);
+void out_value_milli(struct out *o, int64_t v);
+void out_value_str(struct out *o, const char *s, size_t n);
+void out_long_key(struct out *o, const char *key, size_t n);
+
+/* Room for n bytes, at most OUT_BUFFER. */
+static inline char *out_room(struct out *o, size_t n)
+{
+	if ((size_t)(o->end - o->at) < n)
+		out_flush(o);
+	return o->at;
+}
+
+/* The comma and the key before a value. */
+static inline void out_key(struct out *o, const char *key)
+{
+	size_t n = key ? strlen(key) : 0;
+	char *p;
+
+	if (n > OUT_KEY) {
+		out_long_key(o, key, n);
+		return;
+	}
+	p = out_room(o, n + 4);
+	if (o->comma)
+		*p++ = ',';
+	o->comma = true;
+	if (key && !o->level[o->depth].array) {
+		*p++ = '"';
+		memcpy(p, key, n);
+		p += n;
+		*p++ = '"';
+		*p++ = ':';
+	}
+	o->at = p;
+}
+
+static inline void out_u64(struct out *o, const char *key, uint64_t v)
+{
+	out_key(o, key);
+	out_value_u64(o, v);
+}
+
+static inline void out_s64(struct out *o, const char *key, int64_t v)
+{
+	out_key(o, key);
+	out_value_s64(o, v);
+}
+
+static inline void out_bool(struct out *o, const char *key, bool v)
+{
+	out_key(o, key);
+	memcpy(out_room(o, 5), v ? "true" : "false", 5);
+	o->at += v ? 4 : 5;
+}
+
+static inline void out_str(struct out *o, const char *key, const char *s, size_t n)
+{
+	out_key(o, key);
+	out_value_str(o, s, n);
+}
+
+static inline void out_text(struct out *o, const char *key, const char *s)
+{
+	if (s)
+		out_str(o, key, s, strlen(s));
+}
+
+static inline void out_milli(struct out *o, const char *key, int64_t thousandths)
+{
+	out_key(o, key);
+	out_value_milli(o, thousandths);
+}
 
 /*
  * The length of the UTF-8 sequence at s (1..4), or 0 when there is none: no
