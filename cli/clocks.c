@@ -192,6 +192,9 @@ static void identify(struct clocks *c, struct half *h, uint64_t ident)
 	meet(c, h);
 }
 
+static const uint64_t looked_at = 1ull << AT_EV_BATCH | 1ull << AT_EV_REQUEST | 1ull << AT_EV_RESPONSE |
+				  1ull << AT_EV_ARRIVAL_BATCH | 1ull << AT_EV_ARRIVAL | 1ull << AT_EV_ANSWER;
+
 static void look(struct clocks *c, const struct event *ev)
 {
 	struct half *h;
@@ -352,6 +355,7 @@ struct clocks *clocks_learn(struct reader *r, const struct clock_given *given, u
 	move(r, placed, reader_trail(r, 0), 0);
 	give(c, r, placed, given, nr_given);
 	if (client && probe) {
+		reader_only(r, looked_at);
 		while (reader_next(r, &ev))
 			look(c, &ev);
 		while (c->halves)

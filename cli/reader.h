@@ -90,8 +90,11 @@ struct trail *reader_trail(const struct reader *r, int i);
 /* The next event over all trails by axis time; false at the end. */
 bool reader_next(struct reader *r, struct event *ev);
 
-/* Start again from the first event. */
+/* Start again from the first event; all types are handed out. */
 void reader_rewind(struct reader *r);
+
+/* Start again, and until the next rewind hand out only events of types 1 << enum at_type. */
+void reader_only(struct reader *r, uint64_t types);
 
 /* Common axis: ns since the Unix epoch by the first clock pair of the first trail. */
 static inline int64_t event_axis(const struct event *ev, uint64_t raw_ns)
