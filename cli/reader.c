@@ -186,9 +186,15 @@ static bool push(struct reader *r, struct turn t)
 	return true;
 }
 
+/* By the time that it is its turn the event is in the cache: those of other chunks come before. */
 static int64_t next_key(const struct source *s)
 {
-	return reader_axis(s->trail, s->loaded->item[s->loaded->pos].ns);
+	const struct loaded *l = s->loaded;
+	const struct item *next = &l->item[l->pos];
+
+	__builtin_prefetch(l->chunk.bytes + next->off);
+	__builtin_prefetch(l->chunk.bytes + next->off + 64);
+	return reader_axis(s->trail, next->ns);
 }
 
 /* What may come before anything in memory is read in. */
