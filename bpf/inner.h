@@ -101,6 +101,7 @@ int load_attach(struct probe *p, char *why, size_t size);
 int load_poll(struct probe *p, int timeout_ms);
 void load_watch(struct probe *p);	/* (again) tell BPF the targets, directories, disks */
 uint64_t load_counts(struct probe *p, uint64_t *counts);	/* COUNT_NR of them; returns all lost */
+uint64_t load_missed(const struct probe *p, uint64_t *missed);	/* AT_NR_COVER of them; returns the sum */
 void load_stop(struct probe *p);	/* nothing new comes; what is there is read */
 void load_close(struct probe *p);
 void load_describe(const struct probe *p, FILE *to);

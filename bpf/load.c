@@ -390,6 +390,29 @@ uint64_t load_counts(struct probe *p, uint64_t *counts)
 	return lost;
 }
 
+/*
+ * How often the kernel did not run our programs though their time had come, see
+ * compat.bpf.h: by kind of evidence, of whatever process; returns the sum.
+ */
+uint64_t load_missed(const struct probe *p, uint64_t *missed)
+{
+	const struct load *l = p->load;
+	uint64_t sum = 0;
+
+	memset(missed, 0, AT_NR_COVER * sizeof(*missed));
+	for (unsigned i = 0; i < nr_pieces; i++) {
+		const struct bpf_program *prog = bpf_object__find_program_by_name(l->skel->obj, pieces[i].prog);
+		struct bpf_prog_info info = { 0 };
+		uint32_t len = sizeof(info);
+
+		if (l->out[i] || !prog || bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &len))
+			continue;
+		missed[pieces[i].cover] += info.recursion_misses;
+		sum += info.recursion_misses;
+	}
+	return sum;
+}
+
 /* Requests issued that never came back: in flight, or their end was not seen. */
 static uint32_t requests_open(struct probe_bpf *skel)
 {

@@ -177,10 +177,17 @@ static void say_start(const struct probe *p)
 			fprintf(stderr, "acktrail probe: %s %s\n", covers[c].name, p->cover[c].text);
 }
 
+static uint64_t lost_so_far(struct probe *p)
+{
+	uint64_t counts[COUNT_NR], missed[AT_NR_COVER];
+
+	return load_counts(p, counts) + load_missed(p, missed);
+}
+
 static void run(struct probe *p)
 {
 	uint64_t now = at_now(), end = p->opt.duration ? now + (uint64_t)p->opt.duration * SECOND : UINT64_MAX;
-	uint64_t next_sample = now, looked = now, counts[COUNT_NR];
+	uint64_t next_sample = now, looked = now;
 
 	while (!stop && now < end) {
 		if (load_poll(p, 100) < 0)
@@ -194,7 +201,7 @@ static void run(struct probe *p)
 		if (now >= looked + SECOND) {
 			bool changed;
 
-			p->writer.account->probe_lost = load_counts(p, counts);
+			p->writer.account->probe_lost = lost_so_far(p);
 			live_clear(p);
 			if (!targets_alive(p, &changed)) {
 				fprintf(stderr, "acktrail probe: the process that was named is gone\n");
@@ -211,6 +218,24 @@ static void run(struct probe *p)
 	}
 }
 
+/* What the kernel did not run is told as what it may have cost at most. */
+static uint64_t tell_missed(struct probe *p)
+{
+	uint64_t missed[AT_NR_COVER], sum = load_missed(p, missed);
+	char text[128];
+
+	for (unsigned c = 0; c < AT_NR_COVER; c++) {
+		if (!missed[c])
+			continue;
+		snprintf(text, sizeof(text), "%s: programs that the kernel did not run, of any process: their CPU was in BPF already", covers[c].name);
+		events_note(p, AT_NOTE_LEFT_OUT, missed[c] < UINT32_MAX ? (uint32_t)missed[c] : UINT32_MAX, text);
+	}
+	if (sum)
+		fprintf(stderr, "acktrail probe: %llu times the kernel did not run a program whose time had come: that CPU was in BPF already\n",
+			(unsigned long long)sum);
+	return sum;
+}
+
 static int cannot(struct probe *p, const char *why)
 {
 	fprintf(stderr, "acktrail probe: %s\n", why);
@@ -224,7 +249,7 @@ int cmd_probe(int argc, char **argv)
 {
 	struct probe *p = calloc(1, sizeof(*p));
 	struct at_writer_conf conf = { .kind = AT_KIND_PROBE, .flags = AT_F_PARTIAL };
-	uint64_t counts[COUNT_NR], lost, ended;
+	uint64_t counts[COUNT_NR], lost, missed, ended;
 	char why[512] = "";
 
 	if (!p)
@@ -265,7 +290,8 @@ int cmd_probe(int argc, char **argv)
 	ended = at_now();
 	load_stop(p);
 	lost = load_counts(p, counts);
-	p->writer.account->probe_lost = lost;
+	missed = tell_missed(p);
+	p->writer.account->probe_lost = lost + missed;
 	events_end(p, ended, counts, 0);
 	at_writer_release(&p->writer, &p->pen);
 	at_writer_close(&p->writer, AT_EXITED);

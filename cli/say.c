@@ -111,8 +111,9 @@ static void say_trail(const struct trail *t)
 	char end[40];
 
 	if (t->lost)
-		say("trail %s: %llu events were lost because there was no room for them; "
-		    "what they would have shown is missing", t->path, (unsigned long long)t->lost);
+		say("trail %s: %llu events were lost because there was no room for them%s; what they would have shown "
+		    "is missing", t->path, (unsigned long long)t->lost,
+		    t->account.probe_lost ? ", or because the kernel did not run a program of the probe" : "");
 	if (t->unknown_events)
 		say("trail %s: %llu events of kinds that this version does not know were skipped; "
 		    "upgrade to see them", t->path, (unsigned long long)t->unknown_events);

@@ -122,7 +122,7 @@ struct at_account_page {
 	uint64_t overwritten[AT_NR_TYPES];	/* events recycled, by type */
 	uint64_t lost[AT_NR_TYPES];		/* events that found no chunk, by type */
 	uint64_t skipped;			/* whole situations stepped aside from, see note events */
-	uint64_t probe_lost;			/* probe: ring buffer reservations that failed */
+	uint64_t probe_lost;			/* probe: ring buffer reservations that failed, programs that the kernel did not run */
 	uint64_t nr_instances;
 	uint64_t spare[61];
 	struct at_cell cell[AT_NR_INSTANCES][AT_NR_STRIPES];

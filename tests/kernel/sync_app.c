@@ -17,8 +17,8 @@
  *	listen FILE		on a port of its own, written to FILE
  *	talk PORT		send itself a request there, and answer it
  *	quit
- * REPORT gets a line a sync: tid, call, begin and end (CLOCK_MONOTONIC ns), how often the
- * thread lost its CPU meanwhile, path.
+ * REPORT gets a line a sync: tid, call, begin and end (CLOCK_MONOTONIC ns), how long
+ * the thread waited for a CPU meanwhile (ns), path.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -29,7 +29,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -59,19 +58,24 @@ static uint64_t now(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-/* Times that this thread was made to wait though it wanted to run. */
-static long cpu_lost(void)
-{
-	struct rusage use;
-
-	getrusage(RUSAGE_THREAD, &use);
-	return use.ru_nivcsw;
-}
-
 static _Noreturn void die(const char *what)
 {
 	fprintf(stderr, "sync_app: %s: %s\n", what, strerror(errno));
 	exit(1);
+}
+
+/* How long this thread was made to wait for a CPU though it wanted to run, ns in all. */
+static long cpu_lost(void)
+{
+	static const char name[] = "/proc/thread-self/schedstat";
+	int fd = open(name, O_RDONLY | O_CLOEXEC);
+	char text[64] = "";
+	long ran, waited;
+
+	if (read(fd, text, sizeof(text) - 1) < 0 || sscanf(text, "%ld %ld", &ran, &waited) != 2)
+		die(name);
+	close(fd);
+	return waited;
 }
 
 static void put32(uint8_t *to, uint32_t v)

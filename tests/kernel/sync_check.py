@@ -3,6 +3,7 @@
 disk say of each sync with what the program that synced measured itself."""
 import json
 import os
+import re
 import sys
 from statistics import median
 
@@ -28,6 +29,7 @@ syncs = [e["sync"] for e in lines("disk.ndjson") if "sync" in e]
 blocks = [e for e in events if e["type"] == "block"]
 commits = [e for e in events if e["type"] == "commit"]
 notes = [e for e in events if e["type"] == "note"]
+left_out = {e["text"].split(":")[0]: e["count"] for e in notes if "the kernel did not run" in e["text"]}
 report = []
 with open(f"{work}/report") as f:
     for line in f:
@@ -44,10 +46,11 @@ for of in by_thread.values():
 
 
 def find(tid, call, begin, end, path):
-    """The probe's sync that lies within the user's two looks at the clock."""
+    """The probe's sync that lies within the user's two looks at the clock; XFS tells of one by aio when
+    its worker is done, which may be after who waits for it is told."""
     for s in by_thread.get((path if call in ASYNC else tid, call), []):
         b = s["begin_ns"] - axis
-        if begin <= b and b + s["ns"] <= end:
+        if begin <= b and (b + s["ns"] <= end or fs == "xfs" and call == "aio" and b < end):
             return s
     return None
 
@@ -58,7 +61,7 @@ def part(s, *names):
 
 print(f"{fs}, scheduler {scheduler}, write {cache}")
 slow, crowd, phases = [], [], {}
-missing = odd = parted = total = paths = over = 0
+missing = odd = waited = total = paths = over = 0
 worst = 0
 with open(f"{work}/phases") as f:
     for line in f:
@@ -71,11 +74,11 @@ with open(f"{work}/phases") as f:
                 missing += 1
                 continue
             gap = (end - begin) - s["ns"]
-            if lost or call in ASYNC and gap < 2000000:  # the CPU; to be told of the end takes a wake-up, and so perhaps between the clock and the call
-                parted += 1
-            elif gap > max(100000, 0.05 * (end - begin)):
+            waited += lost > 0
+            if gap - lost > max(100000, 0.05 * (end - begin)):
                 odd += 1
-                worst = max(worst, gap)
+                worst = max(worst, gap - lost)
+                print(f"  note {call} of {name}: {gap / 1000:.0f} µs more by its own clock, {lost / 1000:.0f} without a CPU")
             paths += s["path"] != path
             over += sum(p["ns"] for p in s["parts"]) > s["ns"]
             found.append(s)
@@ -83,13 +86,16 @@ with open(f"{work}/phases") as f:
                 (crowd if name == "shared" else slow).append(part(s, "unexplained") / s["ns"])
         phases[name] = found
 
-# The kernel runs no program on a CPU that is at another of its kind: a call in a thousand may go unseen.
-unseen = 0.005 if os.environ.get("ACKTRAIL_EMULATED") else 0.0025
-check(missing <= total * unseen, f"the syncs are found: {total - missing} of {total}, {100 * unseen} % may not")
+emulated = os.environ.get("ACKTRAIL_EMULATED")
+kernel = tuple(int(n) for n in re.findall(r"\d+", os.uname().release)[:2])
+# What the kernel did not run is counted, at the tracepoints of system calls since dd8657894c11 (6.7).
+may = sum(n for what, n in left_out.items() if what in ("sync", "append")) if kernel >= (6, 7) else total // 200
+check(missing <= may, f"the syncs are found: {total - missing} of {total}; {may} may not,"
+      + (" as the probe counted" if kernel >= (6, 7) else " for this kernel does not count what it does not run"))
 # A virtual CPU stands still whenever the host has none for it, and tells nobody; an emulated one all the more.
-some = 0.10 if os.environ.get("ACKTRAIL_EMULATED") else 0.03
-check(odd <= total * some, f"within 5 % or 100 µs of the program's own clock: {total - parted - odd} of {total - parted},"
-      f" {100 * some:.0f} % may not (the widest gap {worst / 1000:.0f} µs); {parted} more lost their CPU and are not judged")
+may = total // 10 if emulated else total // 200
+check(odd <= may, f"within 5 % or 100 µs of the program's own clock: {total - missing - odd} of {total - missing}, {may} may not"
+      f" (the widest gap {worst / 1000:.0f} µs); {waited} waited for a CPU, for so long it may be more")
 check(not paths, "every sync has its file's path")
 check(not over, "parts never exceed the wall time")
 for who, of, most in (("one thread", slow, 0.05), ("64 threads", crowd, 0.05)):
@@ -103,6 +109,9 @@ for name, need, what in (("flush-delay", flush_ns, ("flush",)), ("flush-delay-fd
                          ("write-delay", write_ns, ("device",)), ("write-delay-msync", write_ns, ("device",))):
     if name not in phases:
         continue
+    if name == "flush-delay-msync" and fs == "ext4-nojournal" and kernel < (6, 5):
+        print(f"  note {name}: this kernel flushes nothing there (5b5b4ff8f92d, 6.5)")
+        continue
     got = [part(s, *what) for s in phases[name]]
     low = sum(g < need for g in got)
     check(got and not low, f"{name}: {what[0]} time >= {need / 1e6:.0f} ms in {len(got) - low} of {len(got)} syncs"
@@ -113,10 +122,8 @@ if "throttle" in phases:
     wall = sum(s["ns"] for s in phases["throttle"])
     held = sum(part(s, "before-request") for s in phases["throttle"])
     disk = sum(part(s, "device", "flush", "queue") for s in phases["throttle"])
-    # Without a journal nothing ties a held write of metadata to its sync: known to be weak, and not guessed at.
-    need = 0.1 if fs == "ext4-nojournal" else 0.5
-    check(held >= need * wall and held > 2 * disk, f"throttle: {100 * held / wall:.0f} % of {wall / 1e6:.0f} ms before the request"
-          f" (at least {100 * need:.0f} %), {100 * disk / wall:.0f} % in queue, device and flush")
+    check(held >= 0.5 * wall and held > 2 * disk, f"throttle: {100 * held / wall:.0f} % of {wall / 1e6:.0f} ms before the request"
+          f" (at least 50 %), {100 * disk / wall:.0f} % in queue, device and flush")
 else:
     print("  note not throttled: this machine has no blkio controller of cgroup v1")
 if cache == "through":
@@ -124,10 +131,14 @@ if cache == "through":
     check(not flushed and not [b for b in blocks if b["op"] & 0xff == 2], "without a volatile cache nothing is flushed")
 
 # Each request once: the kernel's own counters of the same time are the other account.
-with open(f"{work}/stat.before") as f:
-    before = [int(x) for x in f.read().split()]
-with open(f"{work}/stat.after") as f:
-    after = [int(x) for x in f.read().split()]
+def look(name):
+    """The moment before, the counters with nothing in flight, the moment after."""
+    with open(f"{work}/{name}") as f:
+        begin, *counters, end = (int(x) for x in f.read().split())
+    return begin, counters, end
+
+
+before, after = look("stat.before"), look("stat.after")
 device = {e["dev"] for e in events if e["type"] == "device"}
 writes = [b for b in blocks if b["op"] & 0xff == 1 and b["issue_ns"]]
 flushes = [b for b in blocks if b["op"] & 0xff == 2 and b["issue_ns"]]
@@ -136,13 +147,13 @@ twice = len(blocks) - len({(b["dev"], b["op"], b["sector"], b["issue_ns"], b["qu
                            for b in blocks})
 check(not twice, f"no request is told twice, of {len(blocks)}")
 # A flush that carries no data is a write to the kernel's counters; the request that it becomes is a flush.
-told = len(writes) + len([b for b in blocks if b["op"] & 0xff == 2 and not b["issue_ns"]]) + len(flushes)
-counted = after[4] - before[4] + after[15] - before[15]
-unseen = counted - told
-check(abs(unseen) <= counted * 0.01, f"each request closed exactly once: {told} told, {counted} counted by the kernel"
-      f" (1 % may lack, or be done beside the two looks at the counters); the probe itself noticed {stale} of {unseen}")
-if unseen > 0:
-    print(f"  note known to be weak: {unseen} completions for which the kernel ran no program, whoever attached it")
+told = [b for b in writes + flushes + [b for b in blocks if b["op"] & 0xff == 2 and not b["issue_ns"]]
+        if before[2] < b["ns"] < after[2]]
+beside = sum(b["ns"] >= after[0] for b in told)
+counted = after[1][4] - before[1][4] + after[1][15] - before[1][15]
+unseen, may = counted - len(told), left_out.get("block", 0)
+check(-beside <= unseen <= may, f"each request closed exactly once: {len(told)} told, {counted} counted by the kernel;"
+      f" {may} may lack, as the probe counted, {beside} are of the moment of the last look; used again unclosed: {stale}")
 
 if fs == "ext4":
     b = min(s["begin_ns"] for s in phases["shared"]) - axis
