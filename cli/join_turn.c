@@ -142,6 +142,25 @@ static int64_t work_end(const struct breq *r)
 	return end;
 }
 
+/* What one batch of a request waits for holds up its others. */
+static void own_syncs(struct join *j, struct breq *r)
+{
+	int64_t longest = 0;
+
+	for (uint32_t i = 0; i < r->nr_links; i++) {
+		const struct jbatch *jb = r->links[i].batch;
+		const struct tl_attempt *a = jb ? &jb->b.attempts[r->links[i].attempt] : NULL;
+
+		if (!a)
+			continue;
+		r->fsync_ns += a->sync.ns + a->index.ns;
+		if (a->sync.ns + a->index.ns > longest) {
+			longest = a->sync.ns + a->index.ns;
+			r->culprit = parts_culprit(j, &a->sync);
+		}
+	}
+}
+
 /*
  * Answered, or (written 0) over without.  The answer may say that nothing more will be read
  * for `throttle` ns (Kafka mutes the connection), counted from some time after the append.
@@ -159,6 +178,7 @@ void turn_ends(struct join *j, struct breq *r, int64_t written, int64_t ns, int6
 	slot = bconn_remember(j, r);
 	slot->throttle = throttle;
 	slot->muted = throttle ? work_end(r) + throttle : 0;
+	own_syncs(j, r);
 	r->over = true;
 	for (uint32_t i = 0; i < r->nr_links; i++) {
 		struct jbatch *jb = r->links[i].batch;

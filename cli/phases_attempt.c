@@ -228,6 +228,28 @@ static void until_handler(struct cut *c, const struct link_state *st, const stru
 	p->culprit = st->handler_synced ? st->handler_culprit : NULL;
 }
 
+/* Its request's other batches are appended and synced by the same thread, before it or after. */
+static void beside_others(struct cut *c, uint32_t first, const struct link_state *st, const struct tl_attempt *a)
+{
+	const struct breq *r = st->breq;
+	int64_t theirs = r ? r->fsync_ns - a->sync.ns - a->index.ns : 0, wait = 0;
+	struct tl_phase *longest = NULL;
+
+	for (uint32_t i = first; i < c->b->nr_phases && theirs > 0; i++) {
+		struct tl_phase *p = &c->b->phases[i];
+
+		if (p->begin_ns < a->read_ns || (p->name != TL_PHASE_QUEUE && p->name != TL_PHASE_BROKER_SIDE))
+			continue;
+		wait += p->ns;
+		if (!longest || p->ns > longest->ns)
+			longest = p;
+	}
+	if (!longest || 2 * theirs < wait || (longest->cause != TL_CAUSE_UNKNOWN && longest->cause != TL_CAUSE_BROKER_SIDE))
+		return;
+	longest->cause = TL_CAUSE_LEADER_FSYNC;
+	longest->culprit = r->culprit;
+}
+
 /* What only the broker, or only the client, could have done and did not: one of them stood still? */
 static void stood_still(struct cut *c, uint32_t first, const struct link_state *st, const struct tl_attempt *a)
 {
@@ -323,6 +345,7 @@ void phases_attempt(struct cut *c, uint32_t i, int64_t limit)
 		for (uint32_t k = first; k < c->b->nr_phases; k++)
 			if (c->b->phases[k].name == TL_PHASE_REPLICATION || c->b->phases[k].name == TL_PHASE_BROKER_SIDE)
 				c->b->phases[k].cause = TL_CAUSE_NO_LEADER;	/* until it was told so */
+	beside_others(c, first, st, a);
 	stood_still(c, first, st, a);
 	c->limit = keep;
 }

@@ -273,6 +273,8 @@ def behind(world):
         c.send(*requests)
         for _ in requests:
             c.acknowledged()
+    for names in (("other", "synced"), ("synced", "other")):
+        c.one([batch(name) for name in names], what="together")
     # acks=0: nobody answers, and the next is not read before it is on disk
     c.send(c.produce([batch("synced")], acks=0, what="slow"))
     c.one([batch("other")], what="behind")

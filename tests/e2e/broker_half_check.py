@@ -219,6 +219,9 @@ def is_behind(tied):
         phase = longest(row)
         expect(phase["name"] == "behind-request" and phase.get("culprit"), "not behind the slow one", short(row))
         expect("fsync" not in {p["name"] for p in row["phases"]}, "a sync that was another's", short(row))
+    for row in blamed(tied, "together", "leader-fsync", 4):
+        own = {p["name"] for p in row["phases"]} >= {"append", "fsync"}
+        expect(own == (row["topic"] == "synced") and (own or longest(row).get("culprit")), "the other batch's sync", short(row))
     innocent(tied, "beside-behind", "leader-fsync", "quota", "broker-paused", "network")
 
 

@@ -214,6 +214,41 @@ static void test_small_stall(void **unused)
 	feed_free(f);
 }
 
+/* One request, two batches: each waits for the other's sync, in the queue or for the answer. */
+static void test_two_batches(void **unused)
+{
+	struct bat same = second;
+	struct feed *f = begun();
+	struct event ev;
+
+	(void)unused;
+	same.corr = first.corr;
+	same.partition = 1;
+	came(f, 1000, 1000, 1001, 1, &first);
+	ev = at(&f->probe, AT_EV_ARRIVAL_BATCH, 1001);
+	ev.arrival_batch.conn = same.conn;
+	ev.arrival_batch.corr = same.corr;
+	ev.arrival_batch.topic = same.topic;
+	ev.arrival_batch.partition = same.partition;
+	ev.arrival_batch.crc = same.crc;
+	ev.arrival_batch.count = same.count;
+	ev.arrival_batch.index = 1;
+	ev.arrival_batch.first_ts_ms = same.created;
+	ev.arrival_batch.producer_id = ev.arrival_batch.base_sequence = -1;
+	give(f, ev);
+	appended(f, 1002, 1003, 4, &first, 10);
+	synced(f, 1003, 1903, 4, FILE_SEGMENT, AT_CALL_FSYNC);
+	appended(f, 1904, 1905, 4, &same, 15);
+	answered(f, 1906, &first);
+	feed_end(f);
+	assert_int_equal(row(f, &first)->verdict.cause, TL_CAUSE_LEADER_FSYNC);
+	assert_non_null(phase(row(f, &first), TL_PHASE_FSYNC));
+	assert_int_equal(row(f, &same)->verdict.cause, TL_CAUSE_LEADER_FSYNC);
+	assert_null(phase(row(f, &same), TL_PHASE_FSYNC));
+	assert_int_equal(phase(row(f, &same), TL_PHASE_QUEUE)->cause, TL_CAUSE_LEADER_FSYNC);
+	feed_free(f);
+}
+
 /* A client that gives each request the same CorrId. */
 static void test_same_corr(void **unused)
 {
@@ -257,6 +292,7 @@ int main(void)
 		cmocka_unit_test(test_no_acks_quota),
 		cmocka_unit_test(test_network),
 		cmocka_unit_test(test_small_stall),
+		cmocka_unit_test(test_two_batches),
 		cmocka_unit_test(test_same_corr),
 		cmocka_unit_test(test_not_whole),
 	};
