@@ -155,6 +155,7 @@ static void fold_take(struct join *j, struct fold *f, struct jbatch *jb, enum tl
 	if (!jb->inst_id)
 		jb->inst_id = f->e->inst;
 	jb->inst = inst_find(j, f->trail->index, jb->inst_id);
+	b->fatal = jb->inst && jb->inst->fatal_ns && outcome_of(f->e->err) == TL_OUTCOME_PURGED;
 	if (!first)
 		find_stall(j, f, jb);
 	f->left -= n;
@@ -457,6 +458,8 @@ void acks_event(struct join *j, struct jtrail *t, const struct event *ev)
 
 	if (!e->count)
 		return;
+	if (e->err)
+		idemp_failed(inst_find(j, t->index, e->inst), f.topic, e->partition, f.ns, e->err, true);
 	if (f.created_first > f.ns)
 		f.created_first = f.ns;
 	/* Messages stamped by the broker do not tell what their record has. */

@@ -160,6 +160,8 @@ void req_answered(struct join *j, struct req *r, int64_t ns, int16_t error)
 	struct inst *in = inst_find(j, r->key.trail, r->conn->inst);
 
 	r->response_ns = ns;
+	if (in && in->drain_since && r->api == KAFKA_PRODUCE)
+		in->drain_conn = r->conn;
 	conn_sign(r->conn, ns, SIGN_LIFE);
 	r->conn->answered_ns = ns;
 	r->conn->served |= r->api == KAFKA_PRODUCE;
@@ -222,6 +224,9 @@ static void reply_event(struct join *j, struct jtrail *t, const struct event *ev
 		a->error_code = e->error;
 		a->base_offset = !e->error && e->base_offset >= 0 ? e->base_offset : -1;
 		a->response_read_ns = event_axis(ev, ev->ns);
+		if (e->error == OUT_OF_ORDER_SEQUENCE)
+			idemp_failed(inst_find(j, t->index, r->conn->inst), jb->topic, e->partition, a->response_read_ns,
+				     e->error, false);
 		fate_replied(j, jb, r->links[i].attempt);
 	}
 }
@@ -446,6 +451,7 @@ static void batch_event(struct join *j, struct jtrail *t, const struct event *ev
 	link_add(&r->links, &r->nr_links, jb, n);
 	if (!retry)
 		batch_absorb(j, jb);
+	idemp_sent(inst_find(j, t->index, c->inst), topic, e->partition, e->producer_id, e->epoch, a->write_begin_ns);
 }
 
 /* ---- the library and the app ----------------------------------------------- */

@@ -41,6 +41,12 @@ struct inst {
 	const char *client_id;
 	int64_t	 begin_ns, ending_ns, end_ns;	/* ending: the app began to destroy it */
 	struct spans no_id;		/* idempotent, and no producer id yet */
+	struct spans drain;		/* idempotent, and recovering: join_idemp.c */
+	int64_t	 drain_since, fatal_ns;	/* maybe; never to send again */
+	const struct topic *drain_topic;
+	struct conn *drain_conn;	/* where the last answer since then came */
+	int64_t	 pid;			/* of the batch sent last */
+	int32_t	 epoch, drain_partition;
 	struct spans no_broker;		/* no broker was up yet, and connecting had failed */
 	bool	 ever_up;
 	/* The start, until the first Produce: each kind of step, and when the last of it ended. */

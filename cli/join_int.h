@@ -211,6 +211,11 @@ bool gap_hides_beginning(const struct jbatch *jb);	/* or been sent before */
 void broker_state(struct join *j, struct jtrail *t, const struct event *ev);
 void cold_step(struct inst *in, const char *name, int64_t begin, int64_t end);
 
+/* join_idemp.c */
+#define OUT_OF_ORDER_SEQUENCE 45	/* Kafka's */
+void idemp_failed(struct inst *in, const struct topic *topic, int32_t partition, int64_t ns, int32_t err, bool told);
+void idemp_sent(struct inst *in, const struct topic *topic, int32_t partition, int64_t pid, int32_t epoch, int64_t ns);
+
 /* join_signs.c */
 void conn_sign(struct conn *c, int64_t ns, int what);
 bool conn_was_idle(const struct conn *c);		/* before what it waits for */

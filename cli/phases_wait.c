@@ -3,6 +3,7 @@
  * phases_wait.c - before and between attempts: why a batch was not being sent, as far as
  * the history of its broker, as that instance saw it, tells.
  */
+#include <stdio.h>
 #include "phases_int.h"
 
 struct slice { enum tl_phase_name name; enum tl_cause cause; const struct conn *conn; int64_t since, until; bool found; };
@@ -87,6 +88,16 @@ static void every_broker(const struct cut *c, struct slice *best)
 		*best = all;
 }
 
+/* Recovering: until the last request in flight had come back. */
+static const char *drained(struct join *j, const struct conn *c)
+{
+	char text[80];
+	int n = c->broker >= 0 ? snprintf(text, sizeof(text), "broker %d: its answer ended the wait for all in flight",
+					  c->broker) : 0;
+
+	return n > 0 ? join_intern(j, text, (size_t)n) : NULL;
+}
+
 /* Why it was not being sent until `to`, as far as the connection's history tells. */
 static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl_phase_name other)
 {
@@ -110,6 +121,8 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 				slice_look(&c->jb->inst->prelude, TL_PHASE_BROKER_DOWN, c->at, &s);
 			slice_look(&peer->full, TL_PHASE_WINDOW, c->at, &s);
 			slice_look(&peer->busy, TL_PHASE_BACKPRESSURE, c->at, &s);
+			if (c->jb->inst)
+				slice_look(&c->jb->inst->drain, TL_PHASE_BROKER_DOWN, c->at, &s);
 		} else if (c->jb->inst) {
 			slice_look(&c->jb->inst->no_broker, TL_PHASE_BROKER_DOWN, c->at, &s);
 			every_broker(c, &s);
@@ -136,7 +149,9 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 		if (p->cause == TL_CAUSE_UNKNOWN || 2 * (c->at - at) > p->ns) {
 			p->cause = s.cause;
 			p->culprit = s.cause == TL_CAUSE_COLD_START ? cold_text(c->j, c->jb->inst) : NULL;
-			if (s.conn)
+			if (s.conn && s.cause == TL_CAUSE_IDEMPOTENCE)
+				p->culprit = drained(c->j, s.conn);
+			else if (s.conn)
 				inherit_from_conn(c->j, p, s.conn, s.since, s.conn->end_ns);
 		}
 	}

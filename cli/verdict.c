@@ -155,6 +155,9 @@ void verdict_of(struct tl_batch *b, int64_t slow_ns)
 		only(v, TL_CAUSE_HEALTHY, 1);
 	} else if (said != TL_CAUSE_UNKNOWN) {
 		only(v, said, 1);
+	} else if (b->fatal) {
+		only(v, TL_CAUSE_IDEMPOTENCE, 1);
+		v->causes[0].known = TL_KNOWN_INFERRED;
 	} else if (app_ended(b)) {
 		/* What it waited for when the app went comes second. */
 		t[TL_CAUSE_UNKNOWN].ns = 0;

@@ -212,6 +212,7 @@ struct tl_batch {
 	bool	 moved;			/* all its messages went on in other batches */
 	const char *moved_into;		/* id of the first of them, told before */
 	bool	 created_inferred;
+	bool	 fatal;			/* purged by the library itself, after a fatal error of the idempotent producer */
 	bool	 killed;		/* lost with a process that never came to exit() */
 	bool	 probed;		/* a probe watched the brokers of its attempts meanwhile */
 	int64_t	 base_offset;		/* -1 unknown */

@@ -98,11 +98,15 @@ def judge(lab):
     windows = lab.windows or [(lab.begin, 1 << 62)]
     # What the start took is none of the cause's; its summary is asked for as of when it was there.
     since = datetime.datetime.fromtimestamp(windows[0][0] / 1e9, datetime.timezone.utc).isoformat()
-    found.summary = ndjson(acktrail, "why", trails, *ours, "--slow", str(head.slow_ms), "--since", since,
-                           "--slowest", "1")[0]["summary"]["cause"]
+    alone = ["--since", since, "--slowest", "1"]
+    if head.outcome:
+        alone += ["--outcome", head.outcome]
+    if head.partition is not None:
+        alone += ["--partition", str(head.partition)]
+    found.summary = ndjson(acktrail, "why", trails, *ours, "--slow", str(head.slow_ms), *alone)[0]["summary"]["cause"]
     slow_ms = 0 if expect == ["healthy"] else head.slow_ms
     hits = [row for row in rows if hit(row, windows, slow_ms, head.within)
-            and head.partition in (None, row["partition"])]
+            and head.partition in (None, row["partition"]) and head.outcome in (None, row["outcome"])]
     found.affected = len(hits)
     right = phased = 0
     for row in hits:

@@ -27,6 +27,7 @@ class Head:
         self.culprit = said.get("culprit")                  # in the words of some
         self.partition = int(said["partition"]) if "partition" in said else None    # of that one alone
         self.forbid = said.get("forbid", "").split()
+        self.outcome = said.get("outcome")                  # of those that ended so alone
         self.affected = said["affected"]
         self.any = said.get("any") == "yes"
         self.within = said.get("within") == "yes"

@@ -139,6 +139,9 @@ class Broker:
     def stop_process(self):
         """As an operator does: it hands its partitions over first."""
         os.kill(self.pid, signal.SIGTERM)
+        self.until_gone()
+
+    def until_gone(self):
         until(lambda: not os.path.exists(f"/proc/{self.pid}") or " Z " in
               pathlib.Path(f"/proc/{self.pid}/stat").read_text())
 
