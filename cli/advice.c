@@ -73,6 +73,21 @@ static const struct tl_phase *longest(const struct tl_batch *b, enum tl_cause ca
 	return best;
 }
 
+/*
+ * How much of that cause's time there was no connection: one was given up because of it, and librdkafka
+ * makes the next when its backoff is over, the broker being well or not.
+ */
+static int64_t away(const struct tl_batch *b, enum tl_cause cause)
+{
+	enum tl_tier tier = tl_cause_tiers[cause];
+	int64_t ns = 0;
+
+	for (uint32_t i = 0; i < b->nr_phases && (tier == TL_TIER_BROKER || tier == TL_TIER_DISK); i++)
+		if (b->phases[i].name == TL_PHASE_BROKER_DOWN && verdict_phase_cause(b, &b->phases[i]) == cause)
+			ns += b->phases[i].ns;
+	return ns;
+}
+
 static const char *story(enum tl_cause cause)
 {
 	switch (cause) {
@@ -158,6 +173,9 @@ void advice_text(struct tl_batch *b, char *text, size_t size)
 			n = text_put(t, size, n, ", for requests ahead on its connection");
 		if (first->culprit)
 			n = text_put(t, size, n, " (%s)", first->culprit);
+		if (10 * away(b, first->cause) > first->ns)
+			n = text_put(t, size, n, ", in %s of that without a connection, given up because of it: "
+				"reconnect.backoff.max.ms limits how long", span_text(part, sizeof(part), away(b, first->cause)));
 		if (v->nr > 1)
 			n = text_put(t, size, n, ", beside %s (%.0f%%)", story(v->causes[1].cause),
 				100 * v->causes[1].share);

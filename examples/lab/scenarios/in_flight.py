@@ -14,4 +14,4 @@ def run(lab):
     lab.probe()
     with lab.injected(lambda: relay.tell("pass")):
         relay.tell(f"delay {lab.between(25, 35)}")
-        lab.app(topic, "-p", 1, "-c", 300, rate=60, to=world.RELAY, max_in_flight=1, batch_num_messages=1).process.wait()
+        lab.app(topic, "-p", 1, "-c", 180, rate=60, to=world.RELAY, max_in_flight=1, batch_num_messages=1).process.wait()

@@ -14,4 +14,4 @@ def run(lab):
     lab.undo.append(lambda: lab.admin("quota", lab.client, 0))
     lab.probe()
     with lab.injected():
-        lab.app(topic, "-c", 160, size=1000, rate=50).process.wait()
+        lab.app(topic, "-c", 100, size=1000, rate=50).process.wait()

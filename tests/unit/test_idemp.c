@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * test_idemp.c - an idempotent producer that recovers: what waits for another broker's
+ * answer does so where the next epoch shows it, and what is purged after a fatal error
+ * was not given up by the app.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "join_feed.h"
+
+#define TOO_LARGE	10
+#define OUT_OF_ORDER	45
+#define PURGE_QUEUE	(-152)
+
+static const struct bat stuck = { 2, 4, 1, 0xab0, 1, 1, 1, 1000, 0 };
+static const struct bat refused = { 1, 4, 1, 0xab1, 1, 0, 1, 1100, 0 };
+static const struct bat waits = { 1, 5, 1, 0xab2, 1, 0, 1, 1200, 0 };
+
+static void asked(struct feed *f, uint64_t ms, uint32_t conn, uint32_t corr, int16_t api)
+{
+	struct event ev = at(&f->client, AT_EV_REQUEST, ms);
+
+	ev.request.begin_ns = ev.ns;
+	ev.request.conn = conn;
+	ev.request.corr = corr;
+	ev.request.api = api;
+	give_text(f, ev, "tester");
+	ev = at(&f->client, AT_EV_RESPONSE, ms + 1);
+	ev.response.conn = conn;
+	ev.response.corr = corr;
+	give(f, ev);
+}
+
+static void written_in(struct feed *f, uint64_t ms, const struct bat *b, int16_t epoch)
+{
+	struct event ev = at(&f->client, AT_EV_BATCH, ms);
+
+	ev.batch.begin_ns = ev.ns;
+	ev.batch.conn = b->conn;
+	ev.batch.corr = b->corr;
+	ev.batch.topic = b->topic;
+	ev.batch.partition = b->partition;
+	ev.batch.crc = b->crc;
+	ev.batch.count = b->count;
+	ev.batch.bytes = 100;
+	ev.batch.first_ts_ms = ev.batch.max_ts_ms = b->created;
+	ev.batch.producer_id = 7;
+	ev.batch.base_sequence = b->seq;
+	ev.batch.epoch = epoch;
+	give(f, ev);
+	ev = at(&f->client, AT_EV_REQUEST, ms);
+	ev.request.begin_ns = ev.ns;
+	ev.request.conn = b->conn;
+	ev.request.corr = b->corr;
+	ev.request.size = 150;
+	ev.request.acks = -1;
+	ev.request.batches = 1;
+	give_text(f, ev, "tester");
+}
+
+/* A batch to broker 2 is on its way, and one to broker 1 is refused at 1110. */
+static struct feed *begun(int16_t error)
+{
+	struct feed *f = feed_new();
+	struct event ev;
+
+	topic(f, &f->client, 1, "orders");
+	instance(f, 900, AT_INST_IDEMPOTENT, 5);
+	connection(f, 950, 1);
+	ev = at(&f->client, AT_EV_CONN, 950);
+	ev.conn.conn = 2;
+	ev.conn.inst = 1;
+	ev.conn.broker = 2;
+	ev.conn.connect_ns = ev.ns;
+	give(f, ev);
+	asked(f, 960, 1, 1, KAFKA_INIT_PRODUCER_ID);
+	written_in(f, 1005, &stuck, 0);
+	written_in(f, 1105, &refused, 0);
+	replied(f, 1110, &refused, error, 0);
+	acks(f, 1110, 1, 0, error, 0, -1, 1, 1100, 1100);
+	return f;
+}
+
+static const struct tl_batch *row_of(const struct feed *f, const struct bat *b)
+{
+	for (uint32_t i = 0; i < f->nr; i++)
+		if (f->out[i]->crc == b->crc)
+			return f->out[i];
+	return NULL;
+}
+
+/* Made at 1200, it goes out when broker 2 has answered, at 4000. */
+static enum tl_cause waited(int16_t epoch, int64_t *ms, enum tl_known *known)
+{
+	struct feed *f = begun(TOO_LARGE);
+	enum tl_cause cause;
+
+	replied(f, 4000, &stuck, 0, 9);
+	acks(f, 4000, 1, 1, 0, 2, 9, 1, 1000, 1000);
+	written_in(f, 4001, &waits, epoch);
+	replied(f, 4003, &waits, 0, 50);
+	acks(f, 4003, 1, 0, 0, 2, 50, 1, 1200, 1200);
+	feed_end(f);
+	assert_non_null(row_of(f, &waits));
+	cause = row_of(f, &waits)->verdict.cause;
+	*ms = phase_ms(row_of(f, &waits), TL_PHASE_BROKER_DOWN);
+	*known = row_of(f, &waits)->verdict.causes[0].known;
+	assert_null(unsound(row_of(f, &waits)));
+	feed_free(f);
+	return cause;
+}
+
+static void test_next_epoch(void **unused)
+{
+	enum tl_known known;
+	int64_t ms;
+
+	(void)unused;
+	assert_int_equal(waited(1, &ms, &known), TL_CAUSE_IDEMPOTENCE);
+	assert_int_equal(ms, 4001 - 1205);
+	assert_int_equal(known, TL_KNOWN_INFERRED);
+}
+
+/* In the same epoch: nothing says what it waited for. */
+static void test_same_epoch(void **unused)
+{
+	enum tl_known known;
+	int64_t ms;
+
+	(void)unused;
+	assert_int_not_equal(waited(0, &ms, &known), TL_CAUSE_IDEMPOTENCE);
+}
+
+static enum tl_cause purged(int16_t error)
+{
+	struct feed *f = begun(error);
+	enum tl_cause cause = TL_CAUSE_UNKNOWN;
+
+	acks(f, 1112, 1, 0, PURGE_QUEUE, 0, -1, 3, 1106, 1109);
+	feed_end(f);
+	for (uint32_t i = 0; i < f->nr; i++)
+		if (f->out[i]->outcome == TL_OUTCOME_PURGED)
+			cause = f->out[i]->verdict.cause;
+	feed_free(f);
+	return cause;
+}
+
+static void test_fatal(void **unused)
+{
+	(void)unused;
+	assert_int_equal(purged(OUT_OF_ORDER), TL_CAUSE_IDEMPOTENCE);
+	assert_int_equal(purged(TOO_LARGE), TL_CAUSE_APP_ENDED);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_next_epoch), cmocka_unit_test(test_same_epoch), cmocka_unit_test(test_fatal),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
