@@ -79,7 +79,8 @@ const struct cover covers[AT_NR_COVER] = {
 	[AT_COVER_ARRIVAL] = { "arrival", "sequence numbers of TCP segments to the broker's ports", LEVEL_FULL },
 	[AT_COVER_APPEND] = { "append", "the 61-byte header of the first 16 batches of each write to a segment; whether a file was opened to be written through (O_DSYNC)", LEVEL_APPEND },
 	[AT_COVER_SYNC] = { "sync", "names, inode and device numbers of files under the log directories; of an io_submit the operation and descriptor of its "
-		"first 16 requests, of an io_uring request the same", LEVEL_DISK },
+		"first 16 requests, of an io_uring request the same", LEVEL_DISK,
+		"syncs by io_uring on XFS, which does not say when they end; at --level disk, writes to files opened O_DSYNC" },
 	[AT_COVER_BLOCK] = { "block", "device, sector, size, flags and inode number of each request of the log directories' disks, and of the disk beneath a "
 		"stacked one; id and name of the thread that queued it", LEVEL_DISK },
 	[AT_COVER_JOURNAL] = { "journal", "device and transaction number of each jbd2 commit, device of each log write of XFS; id and name of the thread whose sync came first; how long the broker's threads hold a handle, and for which inode", LEVEL_DISK },
@@ -95,6 +96,8 @@ void load_describe(const struct probe *p, FILE *to)
 		if (p->opt.level < covers[c].from)
 			continue;
 		fprintf(to, "\n%s\n  reads: %s\n", covers[c].name, covers[c].reads);
+		if (covers[c].not)
+			fprintf(to, "  not: %s\n", covers[c].not);
 		for (unsigned i = 0; i < nr_pieces; i++)
 			if (pieces[i].cover == c)
 				fprintf(to, "  program %-28s at %s %s\n", pieces[i].prog,

@@ -16,7 +16,8 @@ struct piece {
 extern const struct piece pieces[];
 extern const unsigned nr_pieces;
 
-struct cover { const char *name, *reads; enum level from; };
+/* not: what it does not give though one might look for it; NULL when nothing. */
+struct cover { const char *name, *reads; enum level from; const char *not; };
 extern const struct cover covers[AT_NR_COVER];
 
 #endif

@@ -14,6 +14,8 @@
  *	cold N			N writes to a page that is on the disk alone
  *	timer N			sleep by a timed wait on a condition, then write; N times
  *	hold PARTITION		keep its first segment open
+ *	reuse N			write and fsync by one descriptor's number, in turn another partition's segment
+ *	topic NAME		partitions are of it from now on; "t" at first
  *	listen FILE		on a port of its own, written to FILE
  *	talk PORT		send itself a request there, and answer it
  *	quit
@@ -46,6 +48,7 @@ static const char *const names[] = {
 };
 
 static const char *dir;
+static char topic[64] = "t";
 static FILE *report;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_barrier_t together;
@@ -161,10 +164,10 @@ struct work { int partition, syncs; enum call call; };
 
 static void partition_path(char *to, size_t size, int partition, uint64_t segment, const char *end)
 {
-	snprintf(to, size, "%s/t-%d", dir, partition);
+	snprintf(to, size, "%s/%s-%d", dir, topic, partition);
 	if (mkdir(to, 0755) && errno != EEXIST)
 		die(to);
-	snprintf(to, size, "%s/t-%d/%020llu.%s", dir, partition, (unsigned long long)segment, end);
+	snprintf(to, size, "%s/%s-%d/%020llu.%s", dir, topic, partition, (unsigned long long)segment, end);
 }
 
 static void *run(void *arg)
@@ -343,6 +346,28 @@ static void hold(int partition)
 		die(path);
 }
 
+static void reuse(int n)
+{
+	uint8_t data[BATCH];
+	char path[4096];
+	int number = -1;
+
+	for (int i = 0; i < n; i++) {
+		int fd = segment_open(i % 3, path, sizeof(path));
+
+		if (number >= 0 && fd != number) {
+			fprintf(stderr, "sync_app: descriptor %d is not %d again\n", fd, number);
+			exit(1);
+		}
+		number = fd;
+		batch(data, (uint32_t)i);
+		if (write(fd, data, sizeof(data)) != sizeof(data))
+			die(path);
+		sync_one(fd, NULL, i % 2 ? FDATASYNC : FSYNC, path);
+		close(fd);
+	}
+}
+
 static void listen_at(const char *name)
 {
 	int port = talk_listen();
@@ -380,6 +405,10 @@ int main(int argc, char **argv)
 			timer(a);
 		else if (sscanf(line, "roll %d %d", &a, &b) == 2)
 			roll(a, b);
+		else if (sscanf(line, "reuse %d", &a) == 1)
+			reuse(a);
+		else if (sscanf(line, "topic %63s", topic) == 1)
+			;
 		else if (sscanf(line, "listen %99s", file) == 1)
 			listen_at(file);
 		else if (sscanf(line, "talk %d", &a) == 1) {
