@@ -77,6 +77,23 @@ static __always_inline struct gendisk *at_bio_disk(struct bio *bio)
 	return BPF_CORE_READ(bio, bi_bdev, bd_disk);
 }
 
+/* 0d02129e76ed (5.11): block_device.bd_start_sect; before, where a partition begins is not told. */
+struct block_device___at { __u64 bd_start_sect; } __attribute__((preserve_access_index));
+struct buffer_head___at {
+	__u64 b_blocknr, b_size;
+	struct block_device___at *b_bdev;
+} __attribute__((preserve_access_index));
+
+/* Its place on the whole disk; 0 unknown. */
+static __always_inline __u64 at_bh_sector(struct buffer_head___at *bh)
+{
+	struct block_device___at *bdev = BPF_CORE_READ(bh, b_bdev);
+
+	if (!bpf_core_field_exists(bdev->bd_start_sect))
+		return 0;
+	return BPF_CORE_READ(bh, b_blocknr) * (BPF_CORE_READ(bh, b_size) >> 9) + BPF_CORE_READ(bdev, bd_start_sect);
+}
+
 /*
  * Types of file systems, which may be modules: then the kernel's own BTF has none
  * of them, and neither has a vmlinux.h made of it.

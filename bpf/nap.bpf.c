@@ -21,6 +21,7 @@ static __always_inline __u32 why(const struct op *op)
 static __always_inline void nap_over(struct op *op, __u32 tid)
 {
 	__u64 end = op->woken_ns ? op->woken_ns : bpf_ktime_get_ns(), ns = end - op->asleep_ns;
+	__u32 cause = why(op);
 	struct rec_pause *r;
 
 	op->slept_ns += ns;
@@ -28,9 +29,9 @@ static __always_inline void nap_over(struct op *op, __u32 tid)
 		r->h.pid = op->tgid;	/* not who runs now */
 		r->h.tid = tid;
 		r->begin_ns = op->asleep_ns;
-		r->ino = op->file.ino;
+		r->ino = cause == REC_PAUSE_IO && op->place ? REC_PLACE | op->place : op->file.ino;
 		r->dev = op->file.dev;
-		r->why = why(op);
+		r->why = cause;
 		r->transaction = r->journal_tid = 0;
 		rec_submit(r);
 	}
@@ -108,6 +109,20 @@ SEC("tp_btf/wait_on_page_writeback")
 int nap_page(void *ctx)
 {
 	op_hint(REC_PAUSE_PAGE);
+	return 0;
+}
+
+/*
+ * A block of metadata is looked up by who then writes it, or waits until another has.
+ * Found in the CPU's own few (bh_lrus) it is told, else not.
+ */
+SEC("tp_btf/block_touch_buffer")
+int BPF_PROG(nap_touch, struct buffer_head___at *bh)
+{
+	struct op *op = op_now();
+
+	if (op)
+		op->place = at_bh_sector(bh);
 	return 0;
 }
 

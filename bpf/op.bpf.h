@@ -20,6 +20,7 @@ struct op {
 	__u64 asleep_ns, woken_ns;	/* 0: awake; 0: nobody woke it yet */
 	__u64 slept_ns;			/* in all, also what is too short to be told */
 	__u64 hint_ns;
+	__u64 place;			/* sector of the block of metadata that was looked up last, 0 none */
 	struct inode_key file;
 	__u32 nr_iov, what, call, hint;
 	__u32 in_io, in_log;		/* the sleep is for I/O; XFS was asked to force its log */

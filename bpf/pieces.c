@@ -61,6 +61,7 @@ const struct piece pieces[] = {
 	{ "nap_dirty_old", "btf:balance_dirty_pages", AT_COVER_NAP, false, NULL },
 	{ "nap_folio", "btf:folio_wait_writeback", AT_COVER_NAP, false, "btf:wait_on_page_writeback" },
 	{ "nap_page", "btf:wait_on_page_writeback", AT_COVER_NAP, false, "btf:folio_wait_writeback" },
+	{ "nap_touch", "btf:block_touch_buffer", AT_COVER_NAP, false, NULL },
 	{ "xfs_force", "btf:xfs_log_force", AT_COVER_NAP, false, NULL },
 	{ "xfs_grant_sleep", "btf:xfs_log_grant_sleep", AT_COVER_NAP, false, NULL },
 	{ "xfs_cil_wait", "btf:xfs_log_cil_wait", AT_COVER_NAP, false, NULL },
@@ -85,7 +86,7 @@ const struct cover covers[AT_NR_COVER] = {
 		"stacked one; id and name of the thread that queued it", LEVEL_DISK },
 	[AT_COVER_JOURNAL] = { "journal", "device and transaction number of each jbd2 commit, device of each log write of XFS; id and name of the thread whose sync came first; how long the broker's threads hold a handle, and for which inode", LEVEL_DISK },
 	[AT_COVER_WAKE] = { "wake", "which thread of the broker ended the last futex sleep of one that appends, and how long that was", LEVEL_FULL },
-	[AT_COVER_NAP] = { "nap", "when a thread sleeps within its append or sync, for how long, and what the tracepoint before said of it", LEVEL_DISK },
+	[AT_COVER_NAP] = { "nap", "when a thread sleeps within its append or sync, for how long, what the tracepoint before said of it, and the sector of the block of metadata that it looked up last", LEVEL_DISK },
 	[AT_COVER_HEALTH] = { "health", "/sys/dev/block/*/stat, every 3 s", LEVEL_DISK },
 };
 

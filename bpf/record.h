@@ -142,9 +142,10 @@ struct rec_wake {
 	unsigned int waker, pad;
 };
 
+#define REC_PLACE		(1ull << 63)	/* as sync_parts.h has it */
 struct rec_pause {
 	struct rec h;
-	unsigned long long begin_ns, ino;
+	unsigned long long begin_ns, ino;	/* ino of an IO: REC_PLACE | the sector looked up last, if any */
 	unsigned int dev, why;		/* enum at_pause */
 	unsigned int transaction, journal_tid;	/* the one that was committing, and by whom; 0 unknown */
 };

@@ -161,7 +161,7 @@ struct commit {
 	uint32_t trail, waiters, tid, by_pid, by_tid;
 	bool	 xfs;
 };
-struct pause { int64_t begin, end; uint64_t fs, transaction; uint32_t trail, tid, why, journal_tid; };	/* enum at_pause */
+struct pause { int64_t begin, end; uint64_t fs, transaction, place; uint32_t trail, tid, why, journal_tid; };	/* enum at_pause */
 struct device {
 	struct { uint64_t dev; uint32_t trail, pad; } key;
 	uint64_t root;			/* where its requests are seen, 0: on itself */

@@ -224,6 +224,25 @@ static bool woke(const struct blk *b, int64_t next_done, const struct pause *p, 
 	return false;
 }
 
+/*
+ * Asleep for I/O right after it looked up a block of metadata that another is writing,
+ * it waits until that is done.
+ */
+static void label_awaited(struct labels *l, const struct blk *b, const struct pause *p, uint32_t nr)
+{
+	static struct labels one;
+
+	for (uint32_t i = 0; i < nr; i++) {
+		if (!p[i].place || p[i].place != b->ino || b->done <= p[i].begin || !is_write(b))
+			continue;
+		one.nr = 0;
+		label_blk(&one, b);
+		for (uint32_t k = 0; k < one.nr; k++)
+			label(l, one.iv[k].begin > p[i].begin ? one.iv[k].begin : p[i].begin,
+			      one.iv[k].end < p[i].end ? one.iv[k].end : p[i].end, one.iv[k].part);
+	}
+}
+
 static void label_pauses(struct labels *l, const struct pause *p, uint32_t nr)
 {
 	for (uint32_t i = 0; i < nr; i++)
@@ -343,6 +362,8 @@ void parts_of_sync(struct join *j, struct jtrail *t, const struct event *ev, str
 		/* Flushes are issued by the block layer's own worker for whoever waits. */
 		else if (others || is_flush(b) || (!jbd2 && is_log_write(b)))
 			label_blk_of_others(&l, b, pause, np);
+		else if (!jbd2)		/* which puts metadata into its commits */
+			label_awaited(&l, b, pause, np);
 	}
 	/* To write a block of metadata one waits until whoever writes it has done so. */
 	for (uint32_t i = 0; i < nb && nr_places; i++) {

@@ -94,6 +94,7 @@ void parts_pause(struct join *j, struct jtrail *t, const struct event *ev)
 		.begin = event_axis(ev, ev->pause.begin_ns), .end = event_axis(ev, ev->ns),
 		.transaction = ev->pause.transaction, .trail = t->index, .tid = ev->tid, .why = ev->pause.why,
 		.fs = ev->pause.dev, .journal_tid = ev->pause.journal_tid,
+		.place = ev->pause.why == AT_PAUSE_IO && ev->pause.ino & AT_PLACE(0) ? ev->pause.ino : 0,
 	};
 }
 

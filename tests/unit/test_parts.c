@@ -176,6 +176,44 @@ static void test_held_metadata(void **state)
 	feed_free(f);
 }
 
+/* Without a journal: a block of metadata that another writes is waited for by who looked it up right before its sleep. */
+static void test_awaited_metadata(void **state)
+{
+	struct feed *f = begun();
+	struct event write = at(&f->probe, AT_EV_BLOCK, 1080), nap = at(&f->probe, AT_EV_PAUSE, 1085);
+
+	(void)state;
+	write.block.issue_ns = 1010 * MS;
+	write.block.dev = 7;
+	write.block.sector = 592;
+	write.block.op = AT_OP_WRITE | AT_REQ_META << 8;
+	write.block.queue_tid = 90;
+	give(f, write);
+	nap.tid = 5;
+	nap.pause.begin_ns = 1020 * MS;
+	nap.pause.ino = 1ull << 63 | 592;
+	nap.pause.why = AT_PAUSE_IO;
+	give(f, nap);
+	synced_asleep(f, 1000, 1100, 5, 65);
+	assert_int_equal(part(TL_PART_DEVICE), 60);		/* not before it slept */
+	assert_int_equal(part(TL_PART_UNEXPLAINED), 5);
+
+	nap.tid = 6;
+	nap.pause.ino = 1ull << 63 | 600;			/* another block */
+	give(f, nap);
+	synced_asleep(f, 1000, 1100, 6, 65);
+	assert_int_equal(part(TL_PART_DEVICE), 0);
+
+	committed(f, 1001, 1099, 3);				/* with a journal the commit says what it is */
+	nap.tid = 8;
+	nap.pause.ino = 1ull << 63 | 592;
+	give(f, nap);
+	synced_asleep(f, 1000, 1100, 8, 65);
+	assert_int_equal(part(TL_PART_DEVICE), 0);
+	feed_end(f);
+	feed_free(f);
+}
+
 /* A sync that computed is no disk's, for its own batch as for the one behind it. */
 static void test_sync_computes(void **state)
 {
@@ -302,7 +340,7 @@ static void test_append_no_cpu(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bystanders), cmocka_unit_test(test_exec), cmocka_unit_test(test_held_metadata), cmocka_unit_test(test_sync_computes), cmocka_unit_test(test_sleep_lost), cmocka_unit_test(test_no_naps),
+		cmocka_unit_test(test_bystanders), cmocka_unit_test(test_exec), cmocka_unit_test(test_held_metadata), cmocka_unit_test(test_awaited_metadata), cmocka_unit_test(test_sync_computes), cmocka_unit_test(test_sleep_lost), cmocka_unit_test(test_no_naps),
 		cmocka_unit_test(test_other_file_system), cmocka_unit_test(test_append_throttled),
 		cmocka_unit_test(test_append_no_cpu),
 	};
