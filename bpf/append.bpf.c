@@ -28,22 +28,20 @@ struct user_iov { __u64 base, len; };
 /* Does a write to it end only when it is on disk?  As the kernel's iocb_is_dsync(). */
 static __always_inline bool is_dsync(struct file *file)
 {
-	struct inode *inode = NULL;
+	struct inode *inode;
 
-	if (BPF_CORE_READ(file, f_flags) & O_DSYNC_)
+	if (AT_READ(file, f_flags) & O_DSYNC_)
 		return true;
-	bpf_core_read(&inode, sizeof(inode), &file->f_inode);
-	return BPF_CORE_READ(inode, i_flags) & S_SYNC_ || BPF_CORE_READ(inode, i_sb, s_flags) & SB_SYNCHRONOUS_;
+	inode = AT_READ(file, f_inode);
+	return AT_READ(inode, i_flags) & S_SYNC_ || AT_READ(AT_READ(inode, i_sb), s_flags) & SB_SYNCHRONOUS_;
 }
 
-static __always_inline int write_enter(__u32 fd, __u64 buf, __u32 nr_iov, __u64 pos, __u32 rwf)
+static __noinline int target_enters(__u32 fd, __u64 buf, __u32 nr_iov, __u64 pos, __u32 rwf)
 {
 	struct op op = { .call = REC_CALL_OSYNC_WRITE };
 	struct file *file;
 	__u32 flags;
 
-	if (!is_target())
-		return 0;
 	file = file_of_fd(fd);
 	if (!file)
 		return 0;
@@ -56,7 +54,7 @@ static __always_inline int write_enter(__u32 fd, __u64 buf, __u32 nr_iov, __u64 
 		return with_requests && pos == POS_OF_FILE ?
 		       answer_enter(fd, (__u64)file, buf, nr_iov) : 0;
 	if (pos == POS_OF_FILE)
-		bpf_core_read(&pos, sizeof(pos), &file->f_pos);
+		pos = AT_READ(file, f_pos);
 	op.pos = pos;
 	op.buf = buf;
 	op.nr_iov = nr_iov;
@@ -64,6 +62,12 @@ static __always_inline int write_enter(__u32 fd, __u64 buf, __u32 nr_iov, __u64 
 	if (with_wakes && op.what & OP_APPEND)
 		wake_tell(op.begin_ns);
 	return op_begin(&op);
+}
+
+/* Every process of the host passes here with every write: for the others it ends at once. */
+static __always_inline int write_enter(__u32 fd, __u64 buf, __u32 nr_iov, __u64 pos, __u32 rwf)
+{
+	return is_target() ? target_enters(fd, buf, nr_iov, pos, rwf) : 0;
 }
 
 /*
@@ -132,14 +136,11 @@ static __always_inline void tell_append(struct op *op, __u64 now, __s64 ret)
 	}
 }
 
-static __always_inline int write_exit(__s64 ret)
+static __noinline int target_exits(__s64 ret)
 {
-	struct op *op;
+	struct op *op = op_now();
 	__u64 now;
 
-	if (!is_target())
-		return 0;
-	op = op_now();
 	if (!op)
 		return with_requests ? answer_exit(ret) : 0;
 	now = bpf_ktime_get_ns();
@@ -149,6 +150,11 @@ static __always_inline int write_exit(__s64 ret)
 		op_tell_sync(op, now, ret, 0);
 	op_end();
 	return 0;
+}
+
+static __always_inline int write_exit(__s64 ret)
+{
+	return is_target() ? target_exits(ret) : 0;
 }
 
 SEC("tracepoint/syscalls/sys_enter_write")
@@ -211,7 +217,3 @@ int append_exit_pwritev2(struct sys_exit *ctx)
 {
 	return write_exit(ctx->ret);
 }
-
-const volatile __u32 filter_topics = 0, with_requests = 0, with_wakes = 0, with_naps = 0;
-__u32 targets[REC_TARGETS];
-char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";

@@ -26,7 +26,7 @@ struct {
 SEC("tp_btf/tcp_probe")
 int BPF_PROG(request_tcp_probe, struct sock *sk, struct sk_buff *skb)
 {
-	__u32 port = BPF_CORE_READ(sk, __sk_common.skc_num), zero = 0, seq, end, next;
+	__u32 port = sk->__sk_common.skc_num, zero = 0, seq, end, next;
 	struct tcp_skb_cb *cb = (void *)__builtin_preserve_access_index(&skb->cb);
 	struct tcp_sock *tp = (void *)sk;
 	__u64 key = (__u64)sk;
@@ -35,9 +35,9 @@ int BPF_PROG(request_tcp_probe, struct sock *sk, struct sk_buff *skb)
 
 	if (!bpf_map_lookup_elem(&ports, &port))
 		return 0;
-	seq = BPF_CORE_READ(cb, seq);
-	end = BPF_CORE_READ(cb, end_seq);
-	next = BPF_CORE_READ(tp, rcv_nxt);
+	seq = AT_READ(cb, seq);
+	end = AT_READ(cb, end_seq);
+	next = AT_READ(tp, rcv_nxt);
 	if (seq == end || (__s32)(end - next) <= 0)
 		return 0;			/* no data, or data that is there */
 	a = bpf_map_lookup_elem(&arrivals, &key);
@@ -77,5 +77,3 @@ __noinline int arrive_forget(__u64 sk)
 {
 	return bpf_map_delete_elem(&arrivals, &sk);
 }
-
-char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";

@@ -57,24 +57,24 @@ int async_io_submit(struct sys_enter *ctx)
 SEC("tp_btf/io_uring_submit_req")
 int BPF_PROG(async_uring_submit, struct io_kiocb___at *req)
 {
-	if (!is_target() || BPF_CORE_READ(req, opcode) != URING_FSYNC ||
-	    BPF_CORE_READ(req, flags) & URING_FIXED)
+	if (!is_target() || AT_READ(req, opcode) != URING_FSYNC ||
+	    AT_READ(req, flags) & URING_FIXED)
 		return 0;
-	asked(BPF_CORE_READ(req, cqe.fd), REC_CALL_URING);
+	asked(AT_READ(req, cqe.fd), REC_CALL_URING);
 	return 0;
 }
 
 /* A worker begins to sync a file: somebody's who asked, or of one of ours by its own thread. */
 static __always_inline bool in_worker(void)
 {
-	__u32 flags = BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), flags);
+	__u32 flags = AT_READ((struct task_struct *)bpf_get_current_task(), flags);
 
 	return flags & AT_PF_IO_WORKER ? is_target() : flags & AT_PF_KTHREAD && flags & AT_PF_WQ_WORKER;
 }
 
 static __always_inline void async_begin(struct inode_key *key, bool ours)
 {
-	__u32 flags = BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), flags);
+	__u32 flags = AT_READ((struct task_struct *)bpf_get_current_task(), flags);
 	struct ask *ask = bpf_map_lookup_elem(&asks, key);
 	struct op op = { .what = OP_SYNC | OP_ASYNC };
 
@@ -143,5 +143,3 @@ int async_work_end(void *ctx)
 	async_end(0, REC_SYNC_RET_UNKNOWN);
 	return 0;
 }
-
-char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";

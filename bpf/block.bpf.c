@@ -5,43 +5,52 @@
  * from insert or issue until complete or merge; a bio by its address from queue
  * until its request is issued.
  */
-#include "maps.bpf.h"
+#include "slots.bpf.h"
 
-#define MAX_BIOS	64	/* looked at in one request */
+#define MAX_BIOS	128	/* looked at in one request */
 
-/* Whole disks to watch: dev → 1. */
+/* Whole disks to watch, from the front without gaps. */
+__u32 disks[REC_DISKS];
+
+#define BIO_SETS	2048
+struct bio_state { __u64 queue_ns, start_ns; char comm[REC_COMM]; __u32 tid, pid, held, pad[5]; };
+struct bio_slots { __u64 key[SLOT_WAYS]; struct bio_state state[SLOT_WAYS]; };
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 64);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, BIO_SETS);
+	__uint(map_flags, SLOT_FLAGS);
 	__type(key, __u32);
-	__type(value, __u32);
-} disks SEC(".maps");
-
-struct bio_state { __u64 queue_ns, start_ns; __u32 tid, pid, held, pad; char comm[REC_COMM]; };
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, __u64);
-	__type(value, struct bio_state);
+	__type(value, struct bio_slots);
 } bios SEC(".maps");
 
-struct rq_state {
-	__u64 queue_ns, start_ns, insert_ns, issue_ns, ino;
-	__u64 sector;
-	__u32 dev, bytes, op, queue_tid, bios, queue_pid;
-	__u32 ino_fs, pad;
-	char comm[REC_COMM];
-};
+/* The record of a request is made up where it lies; until it is told, h.ns is when that began. */
+#define RQ_SETS		4096	/* as many places as the disks have tags at most */
+struct rq_slots { __u64 key[SLOT_WAYS]; struct rec_block state[SLOT_WAYS]; };
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);	/* as many as the disks have tags at most */
-	__uint(max_entries, 32768);
-	__type(key, __u64);
-	__type(value, struct rq_state);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, RQ_SETS);
+	__uint(map_flags, SLOT_FLAGS);	/* user space counts what is left in the end */
+	__type(key, __u32);
+	__type(value, struct rq_slots);
 } requests SEC(".maps");
 
-static __always_inline bool watched(__u32 dev)
+static __always_inline bool watched(struct gendisk *disk)
 {
-	return bpf_map_lookup_elem(&disks, &dev) != NULL;
+	return listed(disks, REC_DISKS, at_disk_dev(disk));
+}
+
+static __always_inline struct bio_slots *bio_slots(__u64 key)
+{
+	__u32 i = slot_set(key, BIO_SETS);
+
+	return bpf_map_lookup_elem(&bios, &i);
+}
+
+static __always_inline struct rq_slots *rq_slots(__u64 key)
+{
+	__u32 i = slot_set(key, RQ_SETS);
+
+	return bpf_map_lookup_elem(&requests, &i);
 }
 
 #define RQ(ctx)		((struct request *)(rq_args_lead ? (ctx)[1] : (ctx)[0]))
@@ -49,18 +58,32 @@ static __always_inline bool watched(__u32 dev)
 
 static __always_inline int bio_queued(struct bio *bio)
 {
-	struct bio_state state = {};
-	__u64 key = (__u64)bio, id;
+	struct task_struct *task;
+	struct bio_state *state;
+	struct bio_slots *set;
+	__u64 key, now;
+	__u32 at;
 
-	if (!watched(at_disk_dev(at_bio_disk(bio))))
+	if (!watched(at_bio_disk(bio)))
 		return 0;
-	state.queue_ns = bpf_ktime_get_ns();
-	id = bpf_get_current_pid_tgid();
-	state.tid = (__u32)id;
-	state.pid = id >> 32;
-	state.held = at_in_throttle();
-	bpf_get_current_comm(state.comm, sizeof(state.comm));
-	bpf_map_update_elem(&bios, &key, &state, BPF_ANY);
+	key = slot_key(bio);
+	set = bio_slots(key);
+	if (!set)
+		return 0;
+	now = bpf_ktime_get_ns();
+	at = slot_find(set->key, key);	/* of one that ended without a request */
+	if (at >= SLOT_WAYS)
+		at = slot_claim(set->key, &set->state[0].queue_ns, sizeof(set->state[0]), key, now, COUNT_BIO_FULL);
+	if (at >= SLOT_WAYS)
+		return 0;
+	state = &set->state[at];
+	task = bpf_get_current_task_btf();
+	state->queue_ns = now;
+	state->start_ns = 0;
+	state->tid = task->pid;
+	state->pid = task->tgid;
+	state->held = at_in_throttle(task);
+	at_comm(state->comm, task);
 	return 0;
 }
 
@@ -81,40 +104,53 @@ int block_split(__u64 *ctx)
 SEC("tp_btf/block_getrq")
 int block_getrq(__u64 *ctx)
 {
-	__u64 key = (__u64)BIO(ctx);
-	struct bio_state *state = bpf_map_lookup_elem(&bios, &key);
+	__u64 key = slot_key(BIO(ctx));
+	struct bio_slots *set = bio_slots(key);
+	__u32 at;
 
-	if (state)
-		state->start_ns = bpf_ktime_get_ns();
+	if (set && (at = slot_find(set->key, key)) < SLOT_WAYS)
+		set->state[at].start_ns = bpf_ktime_get_ns();
 	return 0;
 }
 
-/* Inode of the first page, and its file system, when it belongs to a regular file. */
-static __always_inline __u64 first_inode(struct bio *bio, __u32 *fs)
+static __always_inline bool is_file(__u16 mode)
 {
-	struct page *page = BPF_CORE_READ(bio, bi_io_vec, bv_page);
-	struct address_space *mapping;
+	return (mode & S_IFMT_) == S_IFREG_;
+}
+
+/* What is a number now and then is a pointer for the verifier, until it was in memory that it does not follow. */
+static __always_inline __u64 number(volatile unsigned long long *through, const void *pointer)
+{
+	*through = (__u64)pointer;
+	return *through;
+}
+
+/* Inode of the first page, and its file system, when it belongs to a regular file. */
+static __always_inline void first_inode(struct bio *bio, struct rec_block *r)
+{
+	struct page *page = bio->bi_io_vec->bv_page;
+	struct address_space *mapping = NULL;
 	struct inode *host;
 	__u64 head;
 
-	if (!page)
-		return 0;
-	head = BPF_CORE_READ(page, compound_head);
-	if (head & 1)
-		page = (struct page *)(head - 1);
-	mapping = BPF_CORE_READ(page, mapping);
+	if (page) {
+		head = number(&r->ino, (void *)page->compound_head);
+		mapping = head & 1 ? AT_READ((struct page *)(head - 1), mapping) : page->mapping;
+		mapping = (void *)number(&r->ino, mapping);
+	}
+	r->ino = r->ino_fs = 0;
 	if (!mapping || (__u64)mapping & 3)	/* anonymous or movable */
-		return 0;
-	host = BPF_CORE_READ(mapping, host);
-	if (!host || (BPF_CORE_READ(host, i_mode) & S_IFMT_) != S_IFREG_)
-		return 0;
-	*fs = BPF_CORE_READ(host, i_sb, s_dev);
-	return BPF_CORE_READ(host, i_ino);
+		return;
+	host = AT_READ(mapping, host);
+	if (!host || !is_file(AT_READ(host, i_mode)))
+		return;
+	r->ino_fs = AT_READ(AT_READ(host, i_sb), s_dev);
+	r->ino = AT_READ(host, i_ino);
 }
 
-static __always_inline __u32 op_of(struct request *rq)
+static __always_inline __u32 rec_op(struct request *rq)
 {
-	__u32 cmd = BPF_CORE_READ(rq, cmd_flags), op = cmd & 0xff, ours;
+	__u32 cmd = rq->cmd_flags, op = cmd & 0xff, ours;
 
 	/* These four kept their numbers since 4.10; what came later did not. */
 	ours = op == 0 ? REC_OP_READ : op == 1 ? REC_OP_WRITE : op == 2 ? REC_OP_FLUSH :
@@ -127,61 +163,79 @@ static __always_inline __u32 op_of(struct request *rq)
 		ours |= REC_OP_SYNC;
 	if (at_req_flag(cmd, __REQ_META))
 		ours |= REC_OP_META;
-	if (at_rq_in_flush_seq(BPF_CORE_READ(rq, rq_flags)))
+	if (at_rq_in_flush_seq(rq->rq_flags))
 		ours |= REC_OP_FLUSH_SEQ;
 	return ours;
 }
 
-/*
- * The bios of a request: the earliest one tells when and by whom it was queued.
- * state lies in a map: what the verifier does not follow cannot multiply its work.
- */
-static __always_inline void take_bios(struct request *rq, struct rq_state *state)
+/* The earliest bio of a request tells when and by whom it was queued. */
+static __always_inline void take_bio(__u64 key, struct rec_block *r)
 {
-	struct bio *bio = BPF_CORE_READ(rq, bio);
+	struct bio_slots *set = bio_slots(key);
+	struct bio_state *b;
+	__u32 at;
 
-	if (bio)
-		state->ino = first_inode(bio, &state->ino_fs);
-	for (int i = 0; i < MAX_BIOS && bio; i++) {
-		__u64 key = (__u64)bio;
-		struct bio_state *b = bpf_map_lookup_elem(&bios, &key);
-
-		state->bios++;
-		if (b) {
-			if (!state->queue_ns || b->queue_ns < state->queue_ns) {
-				state->queue_ns = b->queue_ns;
-				state->queue_tid = b->tid;
-				state->queue_pid = b->pid;
-				__builtin_memcpy(state->comm, b->comm, REC_COMM);
-			}
-			if (b->start_ns && (!state->start_ns || b->start_ns < state->start_ns))
-				state->start_ns = b->start_ns;
-			if (b->held)
-				state->op |= REC_OP_HELD;
-			bpf_map_delete_elem(&bios, &key);
-		}
-		bio = BPF_CORE_READ(bio, bi_next);
+	r->bios++;
+	if (!set || (at = slot_find(set->key, key)) >= SLOT_WAYS)
+		return;
+	b = &set->state[at];
+	if (!r->queue_ns || b->queue_ns < r->queue_ns) {
+		r->queue_ns = b->queue_ns;
+		r->queue_tid = b->tid;
+		r->queue_pid = b->pid;
+		__builtin_memcpy(r->comm, b->comm, REC_COMM);
 	}
+	if (b->start_ns && (!r->start_ns || b->start_ns < r->start_ns))
+		r->start_ns = b->start_ns;
+	if (b->held)
+		r->op |= REC_OP_HELD;
+	slot_free(&set->key[at]);
+}
+
+static __always_inline void rq_begin(struct rec_block *r, __u32 dev, __u64 now)
+{
+	__builtin_memset(r, 0, sizeof(*r));
+	r->h.ns = now;
+	r->dev = dev;
+}
+
+/* What is known of a request of a watched disk that is inserted or issued now. */
+static __always_inline struct rec_block *rq_get(struct request *rq, __u64 *now)
+{
+	struct gendisk *disk = at_rq_disk(rq);
+	__u64 key = slot_key(rq);
+	struct rec_block *r;
+	struct rq_slots *set;
+	__u32 at;
+
+	if (!watched(disk) || !(set = rq_slots(key)))
+		return NULL;
+	*now = bpf_ktime_get_ns();
+	at = slot_find(set->key, key);
+	if (at < SLOT_WAYS) {
+		r = &set->state[at];
+		if (!r->issue_ns)
+			return r;		/* inserted before, or refused by the device */
+		count(COUNT_BLOCK_STALE);
+	} else {
+		at = slot_claim(set->key, &set->state[0].h.ns, sizeof(set->state[0]), key, *now, COUNT_REQUEST_FULL);
+		if (at >= SLOT_WAYS)
+			return NULL;
+		r = &set->state[at];
+	}
+	rq_begin(r, at_disk_dev(disk), *now);
+	return r;
 }
 
 SEC("tp_btf/block_rq_insert")
 int block_rq_insert(__u64 *ctx)
 {
-	struct request *rq = RQ(ctx);
-	struct rq_state state = {}, *old;
-	__u64 key = (__u64)rq;
-	__u32 dev = at_disk_dev(at_rq_disk(rq));
+	struct rec_block *r;
+	__u64 now;
 
-	if (!watched(dev))
-		return 0;
-	old = bpf_map_lookup_elem(&requests, &key);
-	if (old && old->issue_ns)
-		count(COUNT_BLOCK_STALE);
-	if (old && !old->issue_ns && old->insert_ns)
-		return 0;		/* requeued: it waits since the first time */
-	state.dev = dev;
-	state.insert_ns = bpf_ktime_get_ns();
-	bpf_map_update_elem(&requests, &key, &state, BPF_ANY);
+	r = rq_get(RQ(ctx), &now);
+	if (r && !r->insert_ns)	/* else requeued: it waits since the first time */
+		r->insert_ns = now;
 	return 0;
 }
 
@@ -189,38 +243,37 @@ SEC("tp_btf/block_rq_issue")
 int block_rq_issue(__u64 *ctx)
 {
 	struct request *rq = RQ(ctx);
-	struct rq_state state = {}, *old;
-	__u64 key = (__u64)rq;
-	__u32 dev = at_disk_dev(at_rq_disk(rq));
+	struct rec_block *r;
+	struct bio *bio;
+	__u64 now;
 
-	if (!watched(dev))
+	r = rq_get(rq, &now);
+	if (!r)
 		return 0;
-	old = bpf_map_lookup_elem(&requests, &key);
-	if (old && old->issue_ns)
-		count(COUNT_BLOCK_STALE);
-	else if (old)
-		state = *old;
-	state.dev = dev;
-	state.issue_ns = bpf_ktime_get_ns();
-	state.op = op_of(rq);
-	state.bytes = BPF_CORE_READ(rq, __data_len);
-	state.sector = BPF_CORE_READ(rq, __sector);
-	state.bios = 0;
-	bpf_map_update_elem(&requests, &key, &state, BPF_ANY);
-	old = bpf_map_lookup_elem(&requests, &key);
-	if (old)
-		take_bios(rq, old);
+	r->issue_ns = now;
+	r->op = rec_op(rq) | (r->op & REC_OP_HELD);
+	r->bytes = rq->__data_len;
+	r->sector = rq->__sector;
+	r->bios = 0;
+	bio = rq->bio;
+	if (bio)
+		first_inode(bio, r);
+	for (int i = 0; i < MAX_BIOS && bio; i++) {
+		take_bio(slot_key(bio), r);
+		bio = bio->bi_next;
+	}
 	return 0;
 }
 
 SEC("tp_btf/block_rq_requeue")
 int block_rq_requeue(__u64 *ctx)
 {
-	__u64 key = (__u64)RQ(ctx);
-	struct rq_state *state = bpf_map_lookup_elem(&requests, &key);
+	__u64 key = slot_key(RQ(ctx));
+	struct rq_slots *set = rq_slots(key);
+	__u32 at;
 
-	if (state)
-		state->issue_ns = 0;	/* the device refused it */
+	if (set && (at = slot_find(set->key, key)) < SLOT_WAYS)
+		set->state[at].issue_ns = 0;	/* the device refused it */
 	return 0;
 }
 
@@ -228,34 +281,43 @@ int block_rq_requeue(__u64 *ctx)
 SEC("tp_btf/block_rq_merge")
 int block_rq_merge(__u64 *ctx)
 {
-	__u64 key = (__u64)RQ(ctx);
+	__u64 key = slot_key(RQ(ctx));
+	struct rq_slots *set = rq_slots(key);
+	__u32 at;
 
-	bpf_map_delete_elem(&requests, &key);
+	if (set && (at = slot_find(set->key, key)) < SLOT_WAYS)
+		slot_free(&set->key[at]);
 	return 0;
 }
 
-static __always_inline void emit(struct rq_state *state, __u32 error)
+/*
+ * An empty flush is never issued itself: the flush machinery sends a request of its
+ * own.  Its bio, which merges with no other, still tells who asked, and this is when
+ * it was answered.
+ */
+static __always_inline void flushed(struct request *rq, struct bio *bio, struct rq_slots *set, __u64 key, __u32 error)
 {
-	struct rec_block *r = rec_begin(REC_BLOCK, sizeof(*r), bpf_ktime_get_ns());
+	struct gendisk *disk = at_rq_disk(rq);
+	__u64 bio_key = slot_key(bio), now;
+	struct bio_slots *queued = bio_slots(bio_key);
+	struct rec_block *r;
+	__u32 at;
 
-	if (!r)
+	if (!queued || slot_find(queued->key, bio_key) >= SLOT_WAYS || !watched(disk))
 		return;
-	r->queue_ns = state->queue_ns;
-	r->start_ns = state->start_ns;
-	r->insert_ns = state->insert_ns;
-	r->issue_ns = state->issue_ns;
-	r->sector = state->sector;
-	r->ino = state->ino;
-	r->dev = state->dev;
-	r->bytes = state->bytes;
-	r->op = state->op;
-	r->queue_tid = state->queue_tid;
+	now = bpf_ktime_get_ns();
+	at = slot_claim(set->key, &set->state[0].h.ns, sizeof(set->state[0]), key, now, COUNT_REQUEST_FULL);
+	if (at >= SLOT_WAYS)
+		return;
+	r = &set->state[at];
+	rq_begin(r, at_disk_dev(disk), now);
+	r->op = rec_op(rq);
+	if ((r->op & 0xff) == REC_OP_WRITE)
+		r->op = (r->op & ~0xffu) | REC_OP_FLUSH;
+	take_bio(bio_key, r);
 	r->error = error;
-	r->bios = state->bios;
-	r->queue_pid = state->queue_pid;
-	r->ino_fs = state->ino ? state->ino_fs : 0;
-	__builtin_memcpy(r->comm, state->comm, REC_COMM);
-	rec_submit(r);
+	rec_output(&r->h, sizeof(*r), REC_BLOCK, now);
+	slot_free(&set->key[at]);
 }
 
 /* (rq, error, nr_bytes): never had the queue in front. */
@@ -263,42 +325,24 @@ SEC("tp_btf/block_rq_complete")
 int block_rq_complete(__u64 *ctx)
 {
 	struct request *rq = (void *)ctx[0];
-	__u32 error = ctx[1], bytes = ctx[2], left, dev;
-	__u64 key = (__u64)rq, bio;
-	struct rq_state *state = bpf_map_lookup_elem(&requests, &key);
+	__u32 error = ctx[1], bytes = ctx[2], at;
+	__u64 key = slot_key(rq);
+	struct rq_slots *set = rq_slots(key);
+	struct rec_block *r;
 
-	if (state) {
-		left = BPF_CORE_READ(rq, __data_len);
-		if (bytes < left)
-			return 0;		/* a part of it */
-		emit(state, error);
-		bpf_map_delete_elem(&requests, &key);
+	if (!set)
+		return 0;
+	at = slot_find(set->key, key);
+	if (at >= SLOT_WAYS) {
+		if (!bytes && rq->bio)
+			flushed(rq, rq->bio, set, key, error);
 		return 0;
 	}
-	/*
-	 * An empty flush is never issued itself: the flush machinery sends a request
-	 * of its own.  Its bio still tells who asked, and this is when it was answered.
-	 */
-	if (bytes || !(bio = (__u64)BPF_CORE_READ(rq, bio)) || !bpf_map_lookup_elem(&bios, &bio))
-		return 0;
-	dev = at_disk_dev(at_rq_disk(rq));
-	if (watched(dev)) {
-		struct rq_state flush = { .dev = dev };
-
-		flush.op = op_of(rq);
-		if ((flush.op & 0xff) == REC_OP_WRITE)
-			flush.op = (flush.op & ~0xffu) | REC_OP_FLUSH;
-		bpf_map_update_elem(&requests, &key, &flush, BPF_ANY);
-		state = bpf_map_lookup_elem(&requests, &key);
-		if (!state)
-			return 0;
-		take_bios(rq, state);
-		state->ino = 0;
-		emit(state, error);
-		bpf_map_delete_elem(&requests, &key);
-	}
+	if (bytes < rq->__data_len)
+		return 0;		/* a part of it */
+	r = &set->state[at];
+	r->error = error;
+	rec_output(&r->h, sizeof(*r), REC_BLOCK, bpf_ktime_get_ns());
+	slot_free(&set->key[at]);
 	return 0;
 }
-
-const volatile __u32 rq_args_lead = 0, bio_args_lead = 0;
-char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";

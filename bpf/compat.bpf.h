@@ -27,6 +27,27 @@
 #include <bpf/bpf_tracing.h>
 
 /*
+ * A field through a pointer whose type the verifier does not know.  By a helper that is
+ * a call of 35 ns; a35b9af4ec2c (6.2): bpf_rdonly_cast, which makes it one instruction.
+ * Of the kernel's own types alone: those of a module have ids of their own.
+ */
+extern const volatile __u32 with_cast;
+
+extern void *bpf_rdonly_cast(const void *, __u32) __ksym __weak;
+
+#define AT_CAST(p) ((typeof(p))bpf_rdonly_cast(p, bpf_core_type_id_kernel(typeof(*(p)))))
+#define AT_READ_IF(castable, p, field) ({			\
+	typeof(p) at_p = (p);					\
+	typeof(((void)0, at_p->field)) at_value;	/* without its const */ \
+	if (castable)						\
+		at_value = AT_CAST(at_p)->field;		\
+	else							\
+		at_value = BPF_CORE_READ(at_p, field);		\
+	at_value;						\
+})
+#define AT_READ(p, field) AT_READ_IF(with_cast, p, field)
+
+/*
  * a54895fa057c (5.11, and in some distributions' 5.10) dropped the leading
  * request_queue from the tracepoints of requests, e8a676d61c07 (5.11) from those
  * of bios.  User space counts the arguments in BTF, see load.c.
@@ -57,12 +78,9 @@ struct request_queue___5_15 { struct gendisk *disk; } __attribute__((preserve_ac
 static __always_inline struct gendisk *at_rq_disk(struct request *rq)
 {
 	struct request___5_16 *old = (void *)rq;
-	struct request_queue___5_15 *q;
+	struct request_queue___5_15 *q = (void *)rq->q;
 
-	if (bpf_core_field_exists(old->rq_disk))
-		return BPF_CORE_READ(old, rq_disk);
-	q = (void *)BPF_CORE_READ(rq, q);
-	return BPF_CORE_READ(q, disk);
+	return bpf_core_field_exists(old->rq_disk) ? old->rq_disk : q->disk;
 }
 
 /* 309dca309fc3 (5.12): bio.bi_disk became bio.bi_bdev. */
@@ -72,9 +90,7 @@ static __always_inline struct gendisk *at_bio_disk(struct bio *bio)
 {
 	struct bio___5_11 *old = (void *)bio;
 
-	if (bpf_core_field_exists(old->bi_disk))
-		return BPF_CORE_READ(old, bi_disk);
-	return BPF_CORE_READ(bio, bi_bdev, bd_disk);
+	return bpf_core_field_exists(old->bi_disk) ? old->bi_disk : bio->bi_bdev->bd_disk;
 }
 
 /* 0d02129e76ed (5.11): block_device.bd_start_sect; before, where a partition begins is not told. */
@@ -87,17 +103,19 @@ struct buffer_head___at {
 /* Its place on the whole disk; 0 unknown. */
 static __always_inline __u64 at_bh_sector(struct buffer_head___at *bh)
 {
-	struct block_device___at *bdev = BPF_CORE_READ(bh, b_bdev);
+	struct block_device___at *bdev = bh->b_bdev;
 
 	if (!bpf_core_field_exists(bdev->bd_start_sect))
 		return 0;
-	return BPF_CORE_READ(bh, b_blocknr) * (BPF_CORE_READ(bh, b_size) >> 9) + BPF_CORE_READ(bdev, bd_start_sect);
+	return bh->b_blocknr * (bh->b_size >> 9) + bdev->bd_start_sect;
 }
 
 /*
  * Types of file systems, which may be modules: then the kernel's own BTF has none
  * of them, and neither has a vmlinux.h made of it.
  */
+extern const volatile __u32 with_cast_ext4;	/* they are the kernel's own */
+#define AT_READ_EXT4(p, field) AT_READ_IF(with_cast_ext4, p, field)
 #define AT_CORE __attribute__((preserve_access_index))
 struct transaction_s___at { __u32 t_tid; } AT_CORE;
 struct journal_s___at {
@@ -153,9 +171,9 @@ static __always_inline long at_syscall_nr(struct pt_regs *regs)
 	struct pt_regs___arm64 *arm64 = (void *)regs;
 
 	if (bpf_core_field_exists(x86->orig_ax))
-		return (long)BPF_CORE_READ(x86, orig_ax);
+		return (long)AT_READ(x86, orig_ax);
 	if (bpf_core_field_exists(arm64->syscallno))
-		return BPF_CORE_READ(arm64, syscallno);
+		return AT_READ(arm64, syscallno);
 	return -1;
 }
 
@@ -167,7 +185,16 @@ static __always_inline long at_syscall_nr(struct pt_regs *regs)
 
 static __always_inline __u32 at_disk_dev(struct gendisk *disk)
 {
-	return (__u32)BPF_CORE_READ(disk, major) << 20 | (__u32)BPF_CORE_READ(disk, first_minor);
+	return (__u32)disk->major << 20 | (__u32)disk->first_minor;
+}
+
+/* The name of a thread, without a call and without its lock: as in /proc, it may be half of another. */
+static __always_inline void at_comm(char *to, struct task_struct *task)
+{
+	const __u64 *from = (const __u64 *)task->comm;
+
+	((__u64 *)to)[0] = from[0];
+	((__u64 *)to)[1] = from[1];
 }
 
 /*
@@ -181,20 +208,22 @@ struct pool_workqueue___at { struct workqueue_struct___at *wq; } __attribute__((
 struct worker___at { struct pool_workqueue___at *current_pwq; } __attribute__((preserve_access_index));
 struct kthread___at { struct worker___at *data; } __attribute__((preserve_access_index));
 
-static __always_inline bool at_in_throttle(void)
+static __always_inline bool at_in_throttle(struct task_struct *current)
 {
-	struct task_struct___5_17 *task = (void *)bpf_get_current_task();
+	struct task_struct___5_17 *task = (void *)current;
 	struct workqueue_struct___at *wq;
-	struct kthread___at *kthread;
-	char name[8] = {};
+	struct worker___at *worker;
+	__u32 name = 0;
 
-	if (!(BPF_CORE_READ((struct task_struct *)task, flags) & AT_PF_WQ_WORKER) ||
-	    !bpf_core_field_exists(task->worker_private))
+	if (!(current->flags & AT_PF_WQ_WORKER) || !bpf_core_field_exists(task->worker_private))
 		return false;
-	kthread = BPF_CORE_READ(task, worker_private);
-	wq = BPF_CORE_READ(kthread, data, current_pwq, wq);
-	bpf_probe_read_kernel(name, sizeof(name), (char *)wq + bpf_core_field_offset(struct workqueue_struct___at, name));
-	return wq && name[0] == 'k' && name[1] == 't' && name[2] == 'h' && name[3] == 'r';
+	worker = AT_READ((struct kthread___at *)task->worker_private, data);
+	wq = AT_READ(AT_READ(worker, current_pwq), wq);
+	if (with_cast)
+		name = *(__u32 *)AT_CAST(wq)->name;
+	else
+		bpf_core_read(&name, sizeof(name), &wq->name);
+	return name == ('k' | 't' << 8 | 'h' << 16 | 'r' << 24);
 }
 
 /*

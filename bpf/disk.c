@@ -54,6 +54,8 @@ static struct device *device_add(struct probe *p, uint64_t dev)
 	    sscanf(line, "%u:%u", &major_nr, &minor_nr) == 2)
 		d->parent = makedev(major_nr, minor_nr);
 	dev = d->parent ? d->parent : dev;
+	snprintf(path, sizeof(path), SYS, major(dev), minor(dev), "mq");
+	d->requests = !access(path, F_OK);
 	if (!read_line(line, sizeof(line), SYS, dev, "queue/rotational"))
 		d->rotational = line[0] == '1';
 	if (!read_line(line, sizeof(line), SYS, dev, "queue/write_cache"))

@@ -327,6 +327,8 @@ void events_end(struct probe *p, uint64_t now, const uint64_t *counts, int statu
 		{ COUNT_CONN_ODD, AT_NOTE_PARSER_OFF, "connections that do not carry Kafka's plain framing" },
 		{ COUNT_BLOCK_STALE, AT_NOTE_OTHER, "block requests whose completion no program saw (the kernel did not run it); left out" },
 		{ COUNT_TABLE_FULL, AT_NOTE_LEFT_OUT, "calls left out: a table in the kernel was full" },
+		{ COUNT_BIO_FULL, AT_NOTE_LEFT_OUT, "block requests of which it is not known when and by whom they were queued: a table in the kernel was full" },
+		{ COUNT_REQUEST_FULL, AT_NOTE_LEFT_OUT, "block requests left out: a table in the kernel was full" },
 	};
 	struct ev_end *ev;
 

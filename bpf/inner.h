@@ -59,6 +59,7 @@ struct device {
 	uint64_t below, below_ino;	/* of a stacked one: where its blocks lie, when in one place */
 	uint32_t stacked;	/* devices beneath, or 1 file */
 	uint32_t rotational, write_cache;
+	bool requests;		/* false: it passes bios on (dm, md), and no request is ever made of them */
 	char name[64];
 };
 

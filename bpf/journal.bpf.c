@@ -67,8 +67,9 @@ int BPF_PROG(journal_end_commit, struct journal_s___at *journal, struct transact
 SEC("tp_btf/ext4_sync_file_enter")
 int BPF_PROG(journal_sync_enter, struct file *file, int datasync)
 {
-	struct inode *inode = NULL;
 	struct ext4_inode_info___at *ei;
+	struct super_block *sb;
+	struct inode *inode;
 	struct ext4_sb_info___at *sbi;
 	struct journal_s___at *journal;
 	struct wait_key wait = {};
@@ -77,15 +78,16 @@ int BPF_PROG(journal_sync_enter, struct file *file, int datasync)
 
 	if (!file)
 		return 0;
-	bpf_core_read(&inode, sizeof(inode), &file->f_inode);
+	inode = file->f_inode;
+	sb = inode->i_sb;
 	ei = (void *)inode - bpf_core_field_offset(struct ext4_inode_info___at, vfs_inode);
-	sbi = (void *)BPF_CORE_READ(inode, i_sb, s_fs_info);
-	journal = BPF_CORE_READ(sbi, s_journal);
+	sbi = sb->s_fs_info;
+	journal = AT_READ_EXT4(sbi, s_journal);
 	if (!journal)
 		return 0;
 	wait.journal = (__u64)journal;
-	wait.transaction = datasync ? BPF_CORE_READ(ei, i_datasync_tid) : BPF_CORE_READ(ei, i_sync_tid);
-	if ((__s32)(BPF_CORE_READ(journal, j_commit_sequence) - wait.transaction) >= 0)
+	wait.transaction = datasync ? AT_READ_EXT4(ei, i_datasync_tid) : AT_READ_EXT4(ei, i_sync_tid);
+	if ((__s32)(AT_READ_EXT4(journal, j_commit_sequence) - wait.transaction) >= 0)
 		return 0;
 	w = bpf_map_lookup_elem(&waits, &wait);
 	if (w) {
@@ -109,46 +111,62 @@ int BPF_PROG(journal_sync_enter, struct file *file, int datasync)
 #define PAUSE_NS	100000u		/* shorter ones are not told */
 
 struct wish { __u64 begin_ns, ino, journal; __u32 dev, transaction; };
+#define WISH_SETS	512
+struct wish_slots { __u64 key[SLOT_WAYS]; struct wish state[SLOT_WAYS]; };
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
-	__type(key, __u64);
-	__type(value, struct wish);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, WISH_SETS);
+	__uint(map_flags, SLOT_FLAGS);
+	__type(key, __u32);
+	__type(value, struct wish_slots);
 } wishes SEC(".maps");
+
+static __always_inline struct wish_slots *wish_slots(__u64 id)
+{
+	__u32 i = slot_set(id, WISH_SETS);
+
+	return bpf_map_lookup_elem(&wishes, &i);
+}
 
 /* The one that is being written; NULL between two commits. */
 static __always_inline __u32 committing(struct journal_s___at *journal)
 {
-	struct transaction_s___at *t = BPF_CORE_READ(journal, j_committing_transaction);
+	struct transaction_s___at *t = AT_READ_EXT4(journal, j_committing_transaction);
 
-	return t ? BPF_CORE_READ(t, t_tid) : 0;
+	return t ? AT_READ_EXT4(t, t_tid) : 0;
 }
 
 static __always_inline int handle_wish(struct super_block *sb, __u64 ino)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	__u64 id = bpf_get_current_pid_tgid();
-	struct journal_s___at *journal;
-	struct ext4_sb_info___at *sbi;
-	struct wish w = {};
+	__u64 id = bpf_get_current_pid_tgid(), now;
+	struct ext4_sb_info___at *sbi = sb->s_fs_info;
+	struct journal_s___at *journal = AT_READ_EXT4(sbi, s_journal);
+	struct wish_slots *set = wish_slots(id);
+	struct wish *w;
+	__u32 at;
 
-	if (BPF_CORE_READ(task, journal_info))
+	if (!set || !journal || AT_READ(task, journal_info))
 		return 0;
-	w.begin_ns = bpf_ktime_get_ns();
-	w.ino = ino;
-	w.dev = BPF_CORE_READ(sb, s_dev);
-	sbi = (void *)BPF_CORE_READ(sb, s_fs_info);
-	journal = BPF_CORE_READ(sbi, s_journal);
-	w.journal = (__u64)journal;
-	w.transaction = committing(journal);
-	bpf_map_update_elem(&wishes, &id, &w, BPF_ANY);
+	now = bpf_ktime_get_ns();
+	at = slot_find(set->key, id);	/* of one that came to nothing */
+	if (at >= SLOT_WAYS)
+		at = slot_claim(set->key, &set->state[0].begin_ns, sizeof(set->state[0]), id, now, COUNT_TABLE_FULL);
+	if (at >= SLOT_WAYS)
+		return 0;
+	w = &set->state[at];
+	w->begin_ns = now;
+	w->ino = ino;
+	w->dev = sb->s_dev;
+	w->journal = (__u64)journal;
+	w->transaction = committing(journal);
 	return 0;
 }
 
 SEC("tp_btf/ext4_journal_start_inode")
 int BPF_PROG(journal_handle_wish, struct inode *inode)
 {
-	return inode && is_target() ? handle_wish(BPF_CORE_READ(inode, i_sb), BPF_CORE_READ(inode, i_ino)) : 0;
+	return inode && is_target() ? handle_wish(inode->i_sb, inode->i_ino) : 0;
 }
 
 /* So before 6.2: the file is that of the write or sync that the thread is in. */
@@ -170,14 +188,14 @@ int journal_handle_end(void *ctx)
 {
 	__u64 id = bpf_get_current_pid_tgid(), now;
 	struct journal_s___at *journal;
+	struct wish_slots *set;
 	struct rec_pause *r;
 	struct wish *w;
+	__u32 at;
 
-	if (!is_target())
+	if (!is_target_tgid(id >> 32) || !(set = wish_slots(id)) || (at = slot_find(set->key, id)) >= SLOT_WAYS)
 		return 0;
-	w = bpf_map_lookup_elem(&wishes, &id);
-	if (!w)
-		return 0;
+	w = &set->state[at];
 	now = bpf_ktime_get_ns();
 	if (now - w->begin_ns >= PAUSE_NS && (r = rec_begin(REC_PAUSE, sizeof(*r), now))) {
 		r->begin_ns = w->begin_ns;
@@ -191,8 +209,6 @@ int journal_handle_end(void *ctx)
 		r->journal_tid = BPF_CORE_READ(journal, j_task, pid);
 		rec_submit(r);
 	}
-	bpf_map_delete_elem(&wishes, &id);
+	slot_free(&set->key[at]);
 	return 0;
 }
-
-char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";

@@ -198,6 +198,10 @@ static int open_skeleton(struct probe *p)
 	l->skel->rodata->with_naps = p->cover[AT_COVER_NAP].on > 0;
 	l->skel->rodata->rq_args_lead = btf_args(l, "block_rq_issue") == 2;
 	l->skel->rodata->bio_args_lead = btf_args(l, "block_bio_queue") == 2;
+	l->skel->rodata->with_cast = btf__find_by_name_kind(l->btf, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
+	l->skel->rodata->with_cast_ext4 = l->skel->rodata->with_cast && btf__find_by_name_kind(l->btf, "ext4_inode_info", BTF_KIND_STRUCT) > 0 &&
+		btf__find_by_name_kind(l->btf, "transaction_s", BTF_KIND_STRUCT) > 0;
+	l->skel->rodata->ring_bytes = p->opt.ring_mb << 20;
 	bpf_map__set_max_entries(l->skel->maps.ring, p->opt.ring_mb << 20);
 	for (unsigned i = 0; i < nr_pieces; i++) {
 		struct bpf_program *prog = bpf_object__find_program_by_name(l->skel->obj, pieces[i].prog);
@@ -301,8 +305,8 @@ static bool watch_changed(struct probe *p)
 void load_watch(struct probe *p)
 {
 	struct probe_bpf *skel = p->load->skel;
-	uint32_t one = 1, pids[REC_TARGETS] = {};
-	unsigned nr = 0;
+	uint32_t one = 1, pids[REC_TARGETS] = {}, disks[REC_DISKS] = {};
+	unsigned nr = 0, nr_disks = 0;
 
 	if (!watch_changed(p))
 		return;
@@ -311,12 +315,10 @@ void load_watch(struct probe *p)
 
 		bpf_map__update_elem(skel->maps.log_dirs, &key, sizeof(key), &one, sizeof(one), 0);
 	}
-	for (unsigned i = 0; i < p->nr_devices; i++) {
-		uint32_t dev = dev_to_kernel(p->devices[i].dev);
-
-		if (!p->devices[i].parent)
-			bpf_map__update_elem(skel->maps.disks, &dev, sizeof(dev), &one, sizeof(one), 0);
-	}
+	for (unsigned i = 0; i < p->nr_devices; i++)
+		if (!p->devices[i].parent && p->devices[i].requests && nr_disks < REC_DISKS)
+			disks[nr_disks++] = dev_to_kernel(p->devices[i].dev);
+	memcpy(skel->bss->disks, disks, sizeof(disks));
 	for (unsigned i = 0; i < p->opt.nr_topics; i++) {
 		char key[REC_NAME] = {};
 
@@ -416,13 +418,17 @@ uint64_t load_missed(const struct probe *p, uint64_t *missed)
 /* Requests issued that never came back: in flight, or their end was not seen. */
 static uint32_t requests_open(struct probe_bpf *skel)
 {
-	uint64_t key, *at = NULL;
+	const struct bpf_map *map = skel->maps.requests;
+	size_t set = bpf_map__value_size(map), size = set * bpf_map__max_entries(map);
+	char *at = mmap(NULL, size, PROT_READ, MAP_SHARED, bpf_map__fd(map), 0);
 	uint32_t n = 0;
 
-	while (!bpf_map__get_next_key(skel->maps.requests, at, &key, sizeof(key))) {
-		at = &key;
-		n++;
-	}
+	if (at == MAP_FAILED)
+		return 0;
+	for (size_t i = 0; i < size; i += set)
+		for (unsigned way = 0; way < REC_WAYS; way++)
+			n += ((const uint64_t *)(at + i))[way] != 0;
+	munmap(at, size);
 	return n;
 }
 
@@ -434,11 +440,7 @@ void load_stop(struct probe *p)
 {
 	struct probe_bpf *skel = p->load->skel;
 
-	for (unsigned i = 0; i < p->nr_devices; i++) {
-		uint32_t dev = dev_to_kernel(p->devices[i].dev);
-
-		bpf_map__delete_elem(skel->maps.disks, &dev, sizeof(dev), 0);
-	}
+	memset(skel->bss->disks, 0, sizeof(skel->bss->disks));
 	memset(skel->bss->targets, 0, sizeof(skel->bss->targets));
 	p->open_requests = requests_open(skel);
 	ring_buffer__consume(p->load->ring);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * maps.bpf.h - what all programs share: the ring buffer, whom and where to watch,
- * the files known so far.  Maps are weak, so that the objects link into one.
+ * the files known so far.
  */
 #ifndef ACKTRAIL_MAPS_BPF_H
 #define ACKTRAIL_MAPS_BPF_H
@@ -16,7 +16,7 @@
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 16 << 20);	/* user space may change it */
-} ring __weak SEC(".maps");
+} ring SEC(".maps");
 
 /*
  * Mapped into user space: to read it by bpf() would keep the programs of system
@@ -29,7 +29,7 @@ struct {
 	__uint(map_flags, 1u << 10);	/* BPF_F_MMAPABLE */
 	__type(key, __u32);
 	__type(value, __u64);
-} counts __weak SEC(".maps");
+} counts SEC(".maps");
 
 /*
  * The brokers, 0 where there is none.  A variable and not a map: every process of
@@ -45,7 +45,7 @@ struct {
 	__uint(max_entries, 256);
 	__type(key, struct inode_key);
 	__type(value, __u32);
-} log_dirs __weak SEC(".maps");
+} log_dirs SEC(".maps");
 
 /* Topics asked for, padded with NUL; looked at only when filter_topics is set. */
 struct topic_key { char name[REC_NAME]; };
@@ -54,7 +54,7 @@ struct {
 	__uint(max_entries, 256);
 	__type(key, struct topic_key);
 	__type(value, __u32);
-} topics __weak SEC(".maps");
+} topics SEC(".maps");
 
 #define FILE_WATCHED	1u	/* under a log directory */
 #define FILE_SEGMENT	2u	/* its name ends in .log */
@@ -69,9 +69,9 @@ struct {
 	__uint(max_entries, 16384);
 	__type(key, struct inode_key);
 	__type(value, struct known_file);
-} files __weak SEC(".maps");
+} files SEC(".maps");
 
-extern const volatile __u32 filter_topics, with_requests, with_wakes, with_naps;
+extern const volatile __u32 filter_topics, with_requests, with_wakes, with_naps, ring_bytes;
 
 static __always_inline void count(__u32 what)
 {
@@ -101,50 +101,83 @@ static __always_inline void *rec_begin(__u32 kind, __u64 size, __u64 ns)
 
 /*
  * The reader comes by itself ten times a second; to wake it for each record would cost
- * the traced thread microseconds (an interrupt of its own), so only when it falls behind.
+ * the traced thread microseconds (an interrupt of its own), so only when it falls behind,
+ * which one record in 16 looks at, by chance.
  */
+static __always_inline __u64 rec_flags(__u64 ns)
+{
+	if (ns & 15)
+		return 1;	/* BPF_RB_NO_WAKEUP */
+	return bpf_ringbuf_query(&ring, 0 /* BPF_RB_AVAIL_DATA */) > ring_bytes / 8 ? 2 /* BPF_RB_FORCE_WAKEUP */ : 1;
+}
+
 static __always_inline void rec_submit(void *r)
 {
-	__u64 held = bpf_ringbuf_query(&ring, 0 /* BPF_RB_AVAIL_DATA */), size = bpf_ringbuf_query(&ring, 1 /* BPF_RB_RING_SIZE */);
+	bpf_ringbuf_submit(r, rec_flags(((struct rec *)r)->ns));
+}
 
-	bpf_ringbuf_submit(r, held > size / 8 ? 2 /* BPF_RB_FORCE_WAKEUP */ : 1 /* BPF_RB_NO_WAKEUP */);
+/* A record that was made up elsewhere. */
+static __always_inline void rec_output(struct rec *r, __u64 size, __u32 kind, __u64 ns)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+
+	r->kind = kind;
+	r->pid = id >> 32;
+	r->tid = (__u32)id;
+	r->pad = 0;
+	r->ns = ns;
+	if (bpf_ringbuf_output(&ring, r, size, rec_flags(ns)))
+		count(COUNT_LOST + kind);
+}
+
+/*
+ * In a list that is filled from the front without gaps, which 0 never is?  volatile:
+ * out of a chain of "or"s the verifier would follow each combination.
+ */
+static __always_inline bool listed(const volatile __u32 *list, __u32 nr, __u32 what)
+{
+	for (__u32 i = 0; i < nr; i++) {
+		__u32 one = list[i];
+
+		if (!one)
+			return false;
+		if (one == what)
+			return true;
+	}
+	return false;
+}
+
+static __always_inline bool is_target_tgid(__u32 tgid)
+{
+	return listed(targets, REC_TARGETS, tgid);
 }
 
 static __always_inline bool is_target(void)
 {
-	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-
-	if (tgid == targets[0])
-		return true;
-	if (!targets[1])		/* from the front without gaps */
-		return false;
-	for (int i = 1; i < REC_TARGETS; i++)
-		if (tgid == targets[i])
-			return true;
-	return false;
+	return is_target_tgid(bpf_get_current_pid_tgid() >> 32);
 }
 
 static __always_inline struct file *file_of_fd(__u32 fd)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
+	struct fdtable *fdt = AT_READ(AT_READ(task, files), fdt);
 	struct file **slots, *file = NULL;
 
-	if (fd >= BPF_CORE_READ(fdt, max_fds))
+	if (fd >= AT_READ(fdt, max_fds))
 		return NULL;
-	slots = BPF_CORE_READ(fdt, fd);
+	slots = AT_READ(fdt, fd);
 	bpf_probe_read_kernel(&file, sizeof(file), slots + fd);
 	return file;
 }
 
 static __always_inline void inode_key(struct inode_key *key, struct inode *inode)
 {
-	key->ino = BPF_CORE_READ(inode, i_ino);
-	key->dev = BPF_CORE_READ(inode, i_sb, s_dev);
+	key->ino = AT_READ(inode, i_ino);
+	key->dev = AT_READ(AT_READ(inode, i_sb), s_dev);
 	key->pad = 0;
 }
 
-#define DENTRY_READ(dst, dentry, field) bpf_core_read(&(dst), sizeof(dst), &(dentry)->field)
+#define DENTRY_READ(dst, dentry, field) ((dst) = AT_READ(dentry, field))
 
 static __always_inline bool is_log_dir(struct dentry *dir)
 {
@@ -178,7 +211,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct topic_cut);
-} topic_scratch __weak SEC(".maps");
+} topic_scratch SEC(".maps");
 
 static __noinline bool topic_wanted(struct dentry *dir)
 {
@@ -247,12 +280,12 @@ static __always_inline __u32 file_flags(struct file *file, struct inode_key *key
 {
 	struct known_file now = {}, *known;
 	struct dentry *dentry = NULL, *parent = NULL;
-	struct inode *inode = NULL;
+	struct inode *inode;
 
-	bpf_core_read(&inode, sizeof(inode), &file->f_inode);
-	if (!inode || (BPF_CORE_READ(inode, i_mode) & S_IFMT_) != S_IFREG_)
+	inode = AT_READ(file, f_inode);
+	if (!inode || (AT_READ(inode, i_mode) & S_IFMT_) != S_IFREG_)
 		return 0;
-	bpf_core_read(&dentry, sizeof(dentry), &file->f_path.dentry);
+	dentry = AT_READ(file, f_path.dentry);
 	DENTRY_READ(parent, dentry, d_parent);
 	inode_key(key, inode);
 	DENTRY_READ(now.name_hash, dentry, d_name.hash_len);

@@ -42,36 +42,28 @@ SEC("tp_btf/sched_switch")
 int BPF_PROG(nap_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
 	struct op *op;
-	__u32 tid;
 
 	if (!ops_busy)
 		return 0;
 	if (!preempt) {
-		tid = prev->pid;
-		op = bpf_map_lookup_elem(&ops, &tid);
+		op = op_of_task(prev);
 		if (op) {
 			op->asleep_ns = bpf_ktime_get_ns();
 			op->woken_ns = 0;
-			op->in_io = BPF_CORE_READ_BITFIELD_PROBED(prev, in_iowait);
+			op->in_io = BPF_CORE_READ_BITFIELD(prev, in_iowait);
 		}
 	}
-	tid = next->pid;
-	op = bpf_map_lookup_elem(&ops, &tid);
+	op = op_of_task(next);
 	if (op && op->asleep_ns)
-		nap_over(op, tid);
+		nap_over(op, next->pid);
 	return 0;
 }
 
 SEC("tp_btf/sched_waking")
 int BPF_PROG(nap_waking, struct task_struct *woken)
 {
-	struct op *op;
-	__u32 tid;
+	struct op *op = ops_busy ? op_of_task(woken) : NULL;
 
-	if (!ops_busy)
-		return 0;
-	tid = woken->pid;
-	op = bpf_map_lookup_elem(&ops, &tid);
 	if (op && op->asleep_ns && !op->woken_ns)
 		op->woken_ns = bpf_ktime_get_ns();
 	return 0;
@@ -125,5 +117,3 @@ int BPF_PROG(nap_touch, struct buffer_head___at *bh)
 		op->place = at_bh_sector(bh);
 	return 0;
 }
-
-char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";

@@ -6,7 +6,7 @@
 #ifndef ACKTRAIL_OP_BPF_H
 #define ACKTRAIL_OP_BPF_H
 
-#include "maps.bpf.h"
+#include "slots.bpf.h"
 
 #define OP_APPEND	1u	/* a write to a segment */
 #define OP_SYNC		2u	/* told as a sync when it ends */
@@ -26,49 +26,89 @@ struct op {
 	__u32 in_io, in_log;		/* the sleep is for I/O; XFS was asked to force its log */
 	__u32 tgid, pad;
 };
+#define OP_SETS		512
+struct op_slots { __u64 key[SLOT_WAYS]; struct op state[SLOT_WAYS]; };
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
-	__type(key, __u32);		/* tid */
-	__type(value, struct op);
-} ops __weak SEC(".maps");
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, OP_SETS);
+	__uint(map_flags, SLOT_FLAGS);
+	__type(key, __u32);
+	__type(value, struct op_slots);
+} ops SEC(".maps");
 
 /* How many there are: the programs of the scheduler look no further when it is 0. */
 extern __u32 ops_busy, ops_async;
 
+static __always_inline struct op_slots *op_slots(__u64 key)
+{
+	__u32 i = slot_set(key, OP_SETS);
+
+	return bpf_map_lookup_elem(&ops, &i);
+}
+
+/* Never 0, as the idle thread's id is. */
+static __always_inline __u64 op_key(__u32 tid)
+{
+	return 1ull << 32 | tid;
+}
+
+static __always_inline struct op *op_by_tid(__u32 tid)
+{
+	__u64 key = op_key(tid);
+	struct op_slots *set = op_slots(key);
+	__u32 at;
+
+	return set && (at = slot_find(set->key, key)) < SLOT_WAYS ? &set->state[at] : NULL;
+}
+
 static __always_inline struct op *op_now(void)
 {
-	__u32 tid = (__u32)bpf_get_current_pid_tgid();
+	return ops_busy ? op_by_tid((__u32)bpf_get_current_pid_tgid()) : NULL;
+}
 
-	return ops_busy ? bpf_map_lookup_elem(&ops, &tid) : NULL;
+/* Of any thread; but for workers, only those of the brokers have one. */
+static __always_inline struct op *op_of_task(struct task_struct *task)
+{
+	return ops_async || is_target_tgid(task->tgid) ? op_by_tid(task->pid) : NULL;
 }
 
 static __always_inline int op_begin(struct op *op)
 {
-	__u64 id = bpf_get_current_pid_tgid();
-	__u32 tid = (__u32)id;
+	__u64 id = bpf_get_current_pid_tgid(), key = op_key((__u32)id);
+	struct op_slots *set = op_slots(key);
+	__u32 at;
 
+	if (!set)
+		return 0;
 	if (!op->tgid)
 		op->tgid = id >> 32;
 	if (!op->begin_ns)
 		op->begin_ns = bpf_ktime_get_ns();
 	/* Whose end was never seen (a thread killed in the middle) still counts as busy. */
-	if (!bpf_map_update_elem(&ops, &tid, op, BPF_NOEXIST)) {
+	at = slot_find(set->key, key);
+	if (at >= SLOT_WAYS) {
+		at = slot_claim(set->key, &set->state[0].begin_ns, sizeof(set->state[0]), key, op->begin_ns, COUNT_TABLE_FULL);
+		if (at >= SLOT_WAYS)
+			return 0;
 		__sync_fetch_and_add(&ops_busy, 1);
 		if (op->what & OP_ASYNC)
 			__sync_fetch_and_add(&ops_async, 1);
-	} else if (bpf_map_update_elem(&ops, &tid, op, BPF_ANY)) {
-		count(COUNT_TABLE_FULL);
 	}
+	set->state[at] = *op;
 	return 0;
 }
 
+/* The current thread's. */
 static __always_inline void op_end(void)
 {
-	__u32 tid = (__u32)bpf_get_current_pid_tgid();
+	__u64 key = op_key((__u32)bpf_get_current_pid_tgid());
+	struct op_slots *set = op_slots(key);
+	__u32 at;
 
-	if (!bpf_map_delete_elem(&ops, &tid))
-		__sync_fetch_and_add(&ops_busy, -1);
+	if (!set || (at = slot_find(set->key, key)) >= SLOT_WAYS)
+		return;
+	slot_free(&set->key[at]);
+	__sync_fetch_and_add(&ops_busy, -1);
 }
 
 static __always_inline void op_tell_sync(struct op *op, __u64 now, __s64 ret, __u32 flags)

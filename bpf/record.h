@@ -13,6 +13,8 @@
 #define REC_TARGETS	16	/* brokers watched at one time */
 #define REC_HEADER	61	/* of a record batch, see kafka.h */
 #define REC_COMM	16	/* the name of a thread */
+#define REC_DISKS	32	/* disks watched at one time */
+#define REC_WAYS	8	/* keys at the head of each set of a table, see slots.bpf.h */
 
 enum rec_kind {
 	REC_FILE, REC_APPEND, REC_SYNC, REC_BLOCK, REC_COMMIT,
@@ -165,6 +167,8 @@ enum rec_count {
 	COUNT_CONN_ODD,				/* a connection given up: not Kafka's framing */
 	COUNT_BLOCK_STALE,			/* a request used again whose completion no program saw */
 	COUNT_TABLE_FULL,			/* a table had no room */
+	COUNT_BIO_FULL,				/* the same, for when and by whom a block request was queued */
+	COUNT_REQUEST_FULL,			/* and for block requests */
 	COUNT_NR
 };
 

@@ -46,7 +46,7 @@ struct {
 	__uint(max_entries, 8192);
 	__type(key, __u64);		/* tgid << 32 | fd */
 	__type(value, struct conn);
-} conns __weak SEC(".maps");
+} conns SEC(".maps");
 
 /* A conn of zeroes to begin with, and the window that a step looks through. */
 struct scratch { struct conn none; __u8 window[2 * CARRY + 64]; };
@@ -55,7 +55,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct scratch);
-} scratch __weak SEC(".maps");
+} scratch SEC(".maps");
 
 /* Listening ports of the targets. */
 struct {
@@ -63,7 +63,7 @@ struct {
 	__uint(max_entries, 256);
 	__type(key, __u32);
 	__type(value, __u32);
-} ports __weak SEC(".maps");
+} ports SEC(".maps");
 
 /* When TCP had the byte before `end`, and all before it, on that socket; 0 unknown. */
 extern __u64 arrive_when(__u64 sk, __u64 end);
@@ -81,14 +81,13 @@ static __always_inline __u16 be16(const __u8 *b)
 
 static __always_inline struct sock *sock_of(struct file *file)
 {
-	struct inode *inode = NULL;
-	struct socket *socket = NULL;
+	struct inode *inode = AT_READ(file, f_inode);
+	struct socket *socket;
 
-	bpf_core_read(&inode, sizeof(inode), &file->f_inode);
-	if (!inode || (BPF_CORE_READ(inode, i_mode) & S_IFMT_) != S_IFSOCK_)
+	if (!inode || (AT_READ(inode, i_mode) & S_IFMT_) != S_IFSOCK_)
 		return NULL;
-	bpf_core_read(&socket, sizeof(socket), &file->private_data);
-	return BPF_CORE_READ(socket, sk);
+	socket = AT_READ(file, private_data);
+	return AT_READ(socket, sk);
 }
 
 static __always_inline __u64 conn_key(__u32 fd)

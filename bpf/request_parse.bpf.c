@@ -375,5 +375,3 @@ __noinline int request_step(__u64 key, __u64 buf, __u32 n)
 	}
 	return 1;
 }
-
-char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";

@@ -113,7 +113,7 @@ static __always_inline int read_exit(__s64 ret)
 	struct conn *c;
 	int more = 1;
 
-	if (!is_target())
+	if (!is_target_tgid(id >> 32))
 		return 0;
 	state = bpf_map_lookup_elem(&reads, &id);
 	if (!state)
@@ -148,7 +148,7 @@ static __always_inline int read_exit(__s64 ret)
 	c->begin_ns = s.begin_ns;
 	c->off = 0;
 	tp = (void *)s.sk;
-	c->end_seq = BPF_CORE_READ(tp, copied_seq);
+	c->end_seq = AT_READ(tp, copied_seq);
 	for (int i = 0; i < MAX_STEPS && more > 0; i++)
 		more = request_step(key, s.buf, (__u32)ret);
 	if (more) {				/* no Kafka, or more fields than steps */
@@ -187,11 +187,12 @@ int request_exit_recvfrom(struct sys_exit *ctx)
 SEC("tracepoint/syscalls/sys_enter_close")
 int request_enter_close(struct sys_enter *ctx)
 {
-	__u64 key = conn_key(ctx->args[0]);
 	struct conn *c;
+	__u64 key;
 
 	if (!is_target())
 		return 0;
+	key = conn_key(ctx->args[0]);
 	c = bpf_map_lookup_elem(&conns, &key);
 	if (c) {
 		emit_end(c, END_CLOSED);
@@ -199,5 +200,3 @@ int request_enter_close(struct sys_enter *ctx)
 	}
 	return 0;
 }
-
-char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";

@@ -143,5 +143,3 @@ int request_exit_sendfile(struct sys_exit *ctx)
 {
 	return is_target() ? answer_exit(ctx->ret) : 0;
 }
-
-char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";

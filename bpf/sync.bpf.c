@@ -74,7 +74,7 @@ int sync_exit_sync_file_range(struct sys_exit *ctx)
 static long vma_found(struct task_struct *task, struct vm_area_struct *vma, void *data)
 {
 	struct op *op = data;
-	struct file *file = BPF_CORE_READ(vma, vm_file);
+	struct file *file = AT_READ(vma, vm_file);
 
 	if (file)
 		op->what = file_flags(file, &op->file) ? OP_SYNC : 0;
@@ -119,6 +119,3 @@ int BPF_PROG(sync_ext4_file, struct file *file)
 	}
 	return 0;
 }
-
-__u32 ops_busy, ops_async;
-char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";

@@ -46,7 +46,7 @@ struct path { struct dentry *dentry; };
 struct file { unsigned int f_flags; void *private_data; struct inode *f_inode; struct path f_path; long long f_pos; };
 struct fdtable { unsigned int max_fds; struct file **fd; };
 struct files_struct { struct fdtable *fdt; };
-struct task_struct { unsigned int flags, in_iowait : 1; int pid, tgid; struct files_struct *files; void *journal_info; };
+struct task_struct { unsigned int flags, in_iowait : 1; int pid, tgid; char comm[16]; struct files_struct *files; void *journal_info; };
 struct vm_area_struct { struct file *vm_file; };
 
 struct in6_addr { __u8 at[16]; };

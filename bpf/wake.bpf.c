@@ -82,5 +82,3 @@ __noinline int wake_tell(__u64 now)
 	s->woken_ns = 0;
 	return 0;
 }
-
-char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";

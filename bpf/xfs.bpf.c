@@ -99,5 +99,3 @@ int BPF_PROG(xfs_iclog_sync_done, struct xlog_in_core___at *iclog)
 	bpf_map_delete_elem(&iclogs, &key);
 	return 0;
 }
-
-char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
