@@ -222,10 +222,13 @@ void join_event(struct join *j, const struct event *ev)
 		topic_event(j, jt, ev);
 		return;
 	}
-	if (ns > jt->last_ns)
-		jt->last_ns = ns;
-	if (ns > j->now)
-		j->now = ns;
+	/* Names are handed out before all else of their chunk, however late they were learned. */
+	if (ev->type != AT_EV_FILE && ev->type != AT_EV_THREAD) {
+		if (ns > jt->last_ns)
+			jt->last_ns = ns;
+		if (ns > j->now)
+			j->now = ns;
+	}
 	if (ev->type == AT_EV_END)
 		jt->end_ns = ns;
 	else if (ev->type == AT_EV_NOTE && !jt->probe)

@@ -47,7 +47,7 @@ struct breq {
 	struct req *req;
 	int64_t	 first_ns, arrived_ns, read_ns, written_ns, answered_ns;	/* first: of its bytes that arrived */
 	int64_t	 queue_since;		/* the first arrived of those that queued up to it without a gap */
-	int64_t	 fsync_ns;		/* once it is over: the syncs of all its batches, and of the longest */
+	int64_t	 fsync_ns, longest_ns;	/* the syncs of all its batches, the longest, and what that waited for */
 	const char *culprit;
 	int64_t	 passed_ns;		/* the next was read, so it was over, whatever was seen of its answer */
 	uint32_t size;

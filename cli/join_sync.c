@@ -47,6 +47,18 @@ static bool is_linked(const struct bthread *th, const struct jbatch *jb)
 	return false;
 }
 
+/* What one batch of a request waits for holds up its others. */
+static void request_synced(struct join *j, struct breq *r, const struct tl_parts *parts)
+{
+	if (!r)
+		return;
+	r->fsync_ns += parts->ns;
+	if (parts->ns > r->longest_ns) {
+		r->longest_ns = parts->ns;
+		r->culprit = parts_culprit(j, parts);
+	}
+}
+
 void sync_event(struct join *j, struct jtrail *t, const struct event *ev)
 {
 	struct key2 key = { t->index, ev->tid };
@@ -68,6 +80,7 @@ void sync_event(struct join *j, struct jtrail *t, const struct event *ev)
 		if (!th->links[i].batch)
 			continue;
 		a = &th->links[i].batch->b.attempts[th->links[i].attempt];
+		request_synced(j, th->links[i].batch->state[th->links[i].attempt].breq, &parts);
 		if (f->role == AT_ROLE_SEGMENT && !a->index.ns) {
 			if (!a->sync_begin_ns)
 				a->sync_begin_ns = begin;

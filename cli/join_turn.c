@@ -142,25 +142,6 @@ static int64_t work_end(const struct breq *r)
 	return end;
 }
 
-/* What one batch of a request waits for holds up its others. */
-static void own_syncs(struct join *j, struct breq *r)
-{
-	int64_t longest = 0;
-
-	for (uint32_t i = 0; i < r->nr_links; i++) {
-		const struct jbatch *jb = r->links[i].batch;
-		const struct tl_attempt *a = jb ? &jb->b.attempts[r->links[i].attempt] : NULL;
-
-		if (!a)
-			continue;
-		r->fsync_ns += a->sync.ns + a->index.ns;
-		if (a->sync.ns + a->index.ns > longest) {
-			longest = a->sync.ns + a->index.ns;
-			r->culprit = parts_culprit(j, &a->sync);
-		}
-	}
-}
-
 /*
  * Answered, or (written 0) over without.  The answer may say that nothing more will be read
  * for `throttle` ns (Kafka mutes the connection), counted from some time after the append.
@@ -178,7 +159,6 @@ void turn_ends(struct join *j, struct breq *r, int64_t written, int64_t ns, int6
 	slot = bconn_remember(j, r);
 	slot->throttle = throttle;
 	slot->muted = throttle ? work_end(r) + throttle : 0;
-	own_syncs(j, r);
 	r->over = true;
 	for (uint32_t i = 0; i < r->nr_links; i++) {
 		struct jbatch *jb = r->links[i].batch;
@@ -197,11 +177,12 @@ void turn_ends(struct join *j, struct breq *r, int64_t written, int64_t ns, int6
 /* May more be learned of it?  Its end where nobody answers: that the next is read, soon after its work. */
 bool turn_may_last(struct join *j, const struct breq *r)
 {
-	int64_t worked = work_end(r);
-
 	if (r->answered_ns || r->bconn->end_ns)
 		return false;
-	return !r->unasked || worked == r->read_ns || j->now - worked < NEXT_READ;
+	for (uint32_t i = 0; i < r->nr_links; i++)
+		if (r->links[i].batch && !r->links[i].batch->b.attempts[r->links[i].attempt].append_end_ns)
+			return true;
+	return !r->unasked || j->now - work_end(r) < NEXT_READ;
 }
 
 /* The next is read: what was not answered is over all the same. */
