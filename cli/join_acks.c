@@ -462,6 +462,8 @@ void acks_event(struct join *j, struct jtrail *t, const struct event *ev)
 		idemp_failed(inst_find(j, t->index, e->inst), f.topic, e->partition, f.ns, e->err, true);
 	if (f.created_first > f.ns)
 		f.created_first = f.ns;
+	quiet_alive(&t->quiet, f.created_first);	/* the app made a message then */
+	quiet_alive(&t->quiet, f.created_last);
 	/* Messages stamped by the broker do not tell what their record has. */
 	if (e->first_ts_ms >= 0 && !(e->flags & AT_ACKS_LOG_APPEND)) {
 		f.first_ts = e->first_ts_ms;

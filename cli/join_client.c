@@ -523,6 +523,7 @@ bool client_event(struct join *j, struct jtrail *t, const struct event *ev)
 	case AT_EV_BATCH:	 batch_event(j, t, ev); return true;
 	case AT_EV_RESPONSE:	 response_event(j, t, ev); return true;
 	case AT_EV_TCP:		 tcp_event(j, t, ev); return true;
+	case AT_EV_LATE:	 late_event(j, t, ev); return true;
 	case AT_EV_REPLY:	 reply_event(j, t, ev); return true;
 	case AT_EV_LIB_REQUEST:	 lib_request(j, t, ev); return true;
 	case AT_EV_LIB_RESPONSE: lib_response(j, t, ev); return true;

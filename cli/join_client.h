@@ -25,6 +25,7 @@ struct peer {
 	enum { PEER_OTHER, PEER_CONNECT, PEER_TLS, PEER_AUTH, PEER_UP } state;	/* last told */
 	int64_t	 state_ns;		/* since */
 	struct spans down, shaking, full, busy;	/* shaking: connected, not yet usable */
+	struct spans late;		/* its thread should have run, and did not */
 	struct spans connecting;	/* TCP connects and nobody answers */
 	int64_t	 lost_ns, lost_since;	/* when its last connection ended, and why */
 	enum tl_cause lost_cause;

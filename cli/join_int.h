@@ -221,6 +221,7 @@ void conn_sign(struct conn *c, int64_t ns, int what);
 bool conn_was_idle(const struct conn *c);		/* before what it waits for */
 enum tl_cause peer_says(struct join *j, const struct peer *p, int64_t from, int64_t to);
 void tcp_event(struct join *j, struct jtrail *t, const struct event *ev);
+void late_event(struct join *j, struct jtrail *t, const struct event *ev);
 /* TCP's word: NETWORK (or IDLE), BROKER_SIDE (or a proxy before it); UNKNOWN: none. */
 enum tl_cause conn_says(const struct conn *c, int64_t from, int64_t to);
 bool conn_local(const struct conn *c);			/* both ends on one host, nothing between */
@@ -237,6 +238,7 @@ void quiet_arrival(struct join *j, struct breq *r, const struct event *ev);
 void quiet_phase(struct tl_phase *p, const struct bconn *c, int64_t shift);
 void quiet_client(struct jtrail *t, struct tl_phase *p);
 bool quiet_unsent(struct jtrail *t, int64_t from, int64_t to);	/* it could have been sent then */
+void quiet_alive(struct quiet *q, int64_t ns);	/* a thread of it did something then that is told only now */
 
 /* join_callback.c */
 void callback_event(struct join *j, struct jtrail *t, const struct event *ev);

@@ -112,6 +112,27 @@ void quiet_phase(struct tl_phase *p, const struct bconn *c, int64_t shift)
 }
 
 
+static bool after_all(const struct spans *s, int64_t ns)
+{
+	return !s->nr || ns >= s->iv[(s->nr - 1) % JOIN_SPANS].end;
+}
+
+/* Then it did not stand still around that time, however little was seen of it. */
+void quiet_alive(struct quiet *q, int64_t ns)
+{
+	struct spans *both[] = { &q->gaps, &q->still };
+
+	for (int k = 0; k < 2; k++)
+		for (uint32_t i = 0; !after_all(both[k], ns) && i < JOIN_SPANS && i < both[k]->nr; i++) {
+			struct span_iv *iv = &both[k]->iv[i];
+
+			if (ns >= iv->begin + AWAKE && ns <= iv->end - AWAKE)
+				iv->end = iv->begin;
+		}
+	if (ns >= q->gap_begin + AWAKE && ns <= q->gap_end - AWAKE)
+		q->gap_begin = q->gap_end = 0;
+}
+
 /* The client's: of what lies with it, or may, what it could not do while it stood still. */
 void quiet_client(struct jtrail *t, struct tl_phase *p)
 {

@@ -29,6 +29,21 @@ void tcp_event(struct join *j, struct jtrail *t, const struct event *ev)
 
 	if (c && (stuck || !e->unacked))
 		conn_sign(c, event_axis(ev, ev->ns), stuck ? SIGN_STUCK : SIGN_ACKED);
+	/* An answer lay there, and nobody read it. */
+	if (e->unread_ms)
+		quiet_proof(&t->quiet, event_axis(ev, ev->ns) - e->unread_ms * JOIN_MS, event_axis(ev, ev->ns), 50 * JOIN_MS);
+}
+
+/* Its thread's wait was over at due_ns, and it went on only now. */
+void late_event(struct join *j, struct jtrail *t, const struct event *ev)
+{
+	struct conn *c = conn_find(j, t->index, ev->late.conn);
+	int64_t due = event_axis(ev, ev->late.due_ns), ns = event_axis(ev, ev->ns);
+
+	if (c && c->peer)
+		spans_add(&c->peer->late, due, ns);
+	if (ns - due >= 50 * JOIN_MS)
+		spans_add(&t->quiet.still, due, ns);
 }
 
 /* The sample next to a time that had none of its own: the one before, or the one after. */

@@ -107,7 +107,7 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 		struct slice s = { .name = other, .until = to };
 		int64_t at = c->at;
 		struct tl_phase *p;
-		bool down, shaking = false;
+		bool down, shaking = false, starved = false;
 
 		if (peer) {
 			slice_look(&peer->down, TL_PHASE_BROKER_DOWN, c->at, &s);
@@ -123,6 +123,9 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 			slice_look(&peer->busy, TL_PHASE_BACKPRESSURE, c->at, &s);
 			if (c->jb->inst)
 				slice_look(&c->jb->inst->drain, TL_PHASE_BROKER_DOWN, c->at, &s);
+			starved = !s.found;
+			slice_look(&peer->late, TL_PHASE_UNSENT, c->at, &s);
+			starved &= s.found;
 		} else if (c->jb->inst) {
 			slice_look(&c->jb->inst->no_broker, TL_PHASE_BROKER_DOWN, c->at, &s);
 			every_broker(c, &s);
@@ -141,6 +144,8 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 		}
 		p = go(c, s.name, s.until, s.name == TL_PHASE_UNKNOWN ? TL_KNOWN_EXACT
 								      : TL_KNOWN_INFERRED, 0);
+		if (p && starved)
+			p->cause = TL_CAUSE_STARVED;
 		if (!p || !s.found || s.name != TL_PHASE_BROKER_DOWN)
 			continue;
 		if (shaking)

@@ -31,7 +31,7 @@ struct conn {
 	int32_t	 broker;
 	uint64_t connect_ns;
 	uint64_t unparsed;		/* bytes that passed a parser which is off */
-	uint64_t next_sample_ns;	/* of tcp.c */
+	uint64_t next_sample_ns, next_unread_ns;	/* of tcp.c */
 
 	/* conn_sync.c: the session that each direction's parser belongs to, and whether it knows its place */
 	uint32_t out_session, in_session;

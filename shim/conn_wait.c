@@ -78,10 +78,12 @@ uint64_t conn_greeting_since(const struct conn *c)
 	return !c->id && c->tls && !c->plain && !c->closed ? c->connect_ns : 0;
 }
 
-bool conn_sample_due(struct conn *c, uint64_t now_ns)
+/* An answer that lies there, late, is the last chance to learn since when. */
+bool conn_sample_due(struct conn *c, uint64_t now_ns, bool readable)
 {
-	if (now_ns < c->next_sample_ns)
+	if (now_ns < (readable ? c->next_unread_ns : c->next_sample_ns))
 		return false;
 	c->next_sample_ns = now_ns + SAMPLE_NS;
+	c->next_unread_ns = now_ns + SAMPLE_NS / 10;
 	return true;
 }

@@ -268,12 +268,13 @@ void conn_lib_response(struct thread *t, int16_t api);
 uint64_t conn_waiting_since(const struct conn *c);
 /* A TLS connection that nothing is known of yet: it was begun then; 0: it is none. */
 uint64_t conn_greeting_since(const struct conn *c);
-bool conn_sample_due(struct conn *c, uint64_t now_ns);	/* and notes that it was taken */
+bool conn_sample_due(struct conn *c, uint64_t now_ns, bool readable);	/* and notes that it was taken */
 void conn_overdue(struct thread *t, struct conn *c, uint64_t before_ns);	/* sent before, and not answered */
 
 /* ---- tcp.c --------------------------------------------------------------- */
 
-void tcp_look(int fd, struct conn *c);
+void tcp_look(int fd, struct conn *c, bool readable);
+void tcp_late(struct conn *c, uint64_t due_ns);		/* a wait at it that should have been over then */
 void tcp_ends(int fd, struct ev_conn *ev);	/* its two addresses */
 
 /* ---- sock.c -------------------------------------------------------------- */

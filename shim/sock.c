@@ -231,15 +231,24 @@ ssize_t sock_readv(int fd, const struct iovec *iov, int nr)
 /* librdkafka's broker threads poll two descriptors; large sets belong to others. */
 int sock_poll(struct pollfd *fds, unsigned long nr, int timeout_ms)
 {
-	int r = REAL(poll)(fds, nr, timeout_ms);
+	uint64_t due = 0;
+	int r;
 
+	for (unsigned long i = 0; i < nr && nr <= 4 && timeout_ms >= 0 && !due; i++)
+		if (is_watched(fds[i].fd) && !live_idle())
+			due = at_now() + (uint64_t)timeout_ms * 1000000;
+	r = REAL(poll)(fds, nr, timeout_ms);
 	if (nr > 4)
 		return r;
 	for (unsigned long i = 0; i < nr; i++) {
 		struct conn *c = is_watched(fds[i].fd) && !live_idle() ? sock_conn(fds[i].fd) : NULL;
 
-		if (unlikely(c != NULL))
-			tcp_look(fds[i].fd, c);
+		if (unlikely(c != NULL)) {
+			tcp_look(fds[i].fd, c, r > 0 && fds[i].revents & POLLIN);
+			if (due)
+				tcp_late(c, due);
+			due = 0;
+		}
 	}
 	return r;
 }

@@ -2,7 +2,8 @@
 /*
  * tcp.c - what TCP knows of a connection whose request is overdue: acknowledged by
  * the peer's kernel and unanswered, or not even acknowledged.  Asked inside the
- * app's own poll(), where librdkafka's broker thread waits, once a second at most.  And its
+ * app's own poll(), where librdkafka's broker thread waits, once a second at most, or ten times
+ * when an overdue answer has come.  And its
  * two addresses.
  */
 #include <errno.h>
@@ -15,9 +16,10 @@
 
 #include "shim.h"
 
+#define LATE_NS 1000000u	/* timeouts are ms */
 #define OVERDUE_NS 300000000u	/* by then what was lost was sent again: TCP waits 200 ms at least */
 
-static void sample(struct thread *t, int fd, uint32_t conn, uint64_t overdue, uint64_t now)
+static void sample(struct thread *t, int fd, uint32_t conn, uint64_t overdue, uint64_t now, bool readable)
 {
 	struct tcp_info info;
 	socklen_t len = sizeof(info);
@@ -39,6 +41,7 @@ static void sample(struct thread *t, int fd, uint32_t conn, uint64_t overdue, ui
 	ev->retransmits = info.tcpi_retransmits;
 	ev->rtt_us = info.tcpi_rtt;
 	ev->backoff = info.tcpi_backoff;
+	ev->unread_ms = readable ? info.tcpi_last_data_recv : 0;
 	emit_done(t, AT_LAST);
 }
 
@@ -75,7 +78,29 @@ void tcp_ends(int fd, struct ev_conn *ev)
 		address(&sa, &ev->local_hi, &ev->local_lo, &ev->local_port);
 }
 
-void tcp_look(int fd, struct conn *c)
+/* Whatever woke it: the kernel would have ended the wait by then. */
+void tcp_late(struct conn *c, uint64_t due_ns)
+{
+	uint64_t now = at_now();
+	int saved = errno;
+	struct thread *t;
+	struct ev_late *ev;
+
+	if (now < due_ns + LATE_NS)
+		return;
+	t = thread_enter();
+	ev = t && conn_id(c) ? emit(t, AT_BULK, AT_EV_LATE, now, sizeof(*ev), NULL, NULL, 0) : NULL;
+	if (ev) {
+		ev->due_ns = due_ns;
+		ev->conn = conn_id(c);
+		emit_done(t, AT_BULK);
+	}
+	if (t)
+		thread_leave(t);
+	errno = saved;
+}
+
+void tcp_look(int fd, struct conn *c, bool readable)
 {
 	uint64_t now = at_now(), since = conn_waiting_since(c);
 	int saved = errno;
@@ -89,8 +114,8 @@ void tcp_look(int fd, struct conn *c)
 	/* A handshake of librdkafka's; the app's other TLS connections are none of ours. */
 	if (t && !conn_id(c) && t->greets)
 		conn_identify(t, c, t->greets, t->greets_broker);
-	if (t && conn_id(c) && conn_sample_due(c, now)) {
-		sample(t, fd, conn_id(c), now - since, now);
+	if (t && conn_id(c) && conn_sample_due(c, now, readable)) {
+		sample(t, fd, conn_id(c), now - since, now, readable);
 		if (conn_parsed(c))
 			conn_overdue(t, c, now - OVERDUE_NS);
 	}

@@ -251,7 +251,11 @@ E(REPLY, reply, 21, "as RESPONSE, one for each partition of a Produce", \
 E(TCP, tcp, 22, "sampled inside a wrapped call", \
 	F(u64, overdue_ns)			/* oldest unanswered request since its last byte */ \
 	F(u32, conn) F(u32, unsent) F(u32, unacked) F(u32, retransmits) \
-	F(u32, rtt_us) F(u32, backoff), "") \
+	F(u32, rtt_us) F(u32, backoff) \
+	F(u32, unread_ms) F(u32, pad), "")	/* the last bytes that came lie unread for so long, 0 none do */ \
+E(LATE, late, 23, "return of a wait that was to end before", \
+	F(u64, due_ns)				/* its timeout: from then on the thread had no CPU, or was stopped */ \
+	F(u32, conn) F(u32, pad), "")		/* it waited at */ \
 /* --- probe --------------------------------------------------------------- */ \
 E(TARGET, target, 32, "found", \
 	F(u32, pid) F(s32, broker) F(u32, port) F(u32, pad), "text")	/* how it was found */ \

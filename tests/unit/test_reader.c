@@ -229,8 +229,8 @@ static void test_newer_events(void **state)
 	struct event ev;
 
 	(void)state;
-	text = schema_with(&im, "22 ", "22 tcp 40 u64:overdue_ns u32:conn u32:unsent u32:unacked u32:retransmits "
-			   "u32:rtt_us u32:backoff u64:more str:algorithm");
+	text = schema_with(&im, "22 ", "22 tcp 48 u64:overdue_ns u32:conn u32:unsent u32:unacked u32:retransmits "
+			   "u32:rtt_us u32:backoff u32:unread_ms u32:pad u64:more str:algorithm");
 	longer = malloc(strlen(text) + 100);
 	sprintf(longer, "%s60 future 8 u32:a s32:b str:word\n", text);
 	set_schema(&im, longer);
@@ -252,7 +252,7 @@ static void test_newer_events(void **state)
 			tcps++;
 			assert_int_equal(ev.tcp.conn, 77);
 			assert_int_equal(ev.tcp.backoff, 5);
-			assert_int_equal(ev.raw_len, 40);
+			assert_int_equal(ev.raw_len, 48);
 			assert_int_equal(ev.tail_len, 5);
 			assert_memory_equal(ev.tail, "reno!", 5);
 		}
