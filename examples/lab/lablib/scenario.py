@@ -52,19 +52,20 @@ class App:
         """Of the app itself, not of the launcher."""
         return int(pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()[0])
 
-    def told(self, good=True):
+    def told(self, good=True, partition=None):
         if not self.report.exists():
             return 0
-        return sum((" NO_ERROR " in line) == good for line in self.report.read_text().splitlines())
+        lines = [line.split() for line in self.report.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        return sum((line[3] == "NO_ERROR") == good and partition in (None, int(line[1])) for line in lines)
 
-    def acked(self, n=20, seconds=60):
+    def acked(self, n=20, seconds=60, partition=None):
         """until so many were acknowledged in all"""
-        until(lambda: self.told() >= n or self.process.poll() is not None, seconds)
+        until(lambda: self.told(partition=partition) >= n or self.process.poll() is not None, seconds)
         return self
 
-    def more(self, n=20):
+    def more(self, n=20, partition=None):
         """until so many more were acknowledged than now"""
-        return self.acked(self.told() + n)
+        return self.acked(self.told(partition=partition) + n, partition=partition)
 
     def failed(self, n=1):
         until(lambda: self.told(False) >= n or self.process.poll() is not None, 120)

@@ -20,8 +20,8 @@ def run(lab):
                   socket_nagle_disable="true").acked(60)
     with lab.injected(disk.heal):
         disk.delay(flush=lab.between(300, 400))
-        for _ in range(5):
-            app.more(2)     # and the next of partition 1 is on its way
+        for _ in range(4):
+            app.more(10, partition=0)   # and some of partition 1 are on their way
             failed = app.told(False)
             lab.admin("config", topic, "max.message.bytes=1")
             app.failed(failed + 1)

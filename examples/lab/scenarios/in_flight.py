@@ -12,6 +12,7 @@ from lablib import world
 def run(lab):
     topic, relay = lab.topic(), lab.relay
     lab.probe()
+    app = lab.app(topic, "-p", 1, "-c", 200, rate=60, to=world.RELAY, max_in_flight=1, batch_num_messages=1).acked(20)
     with lab.injected(lambda: relay.tell("pass")):
         relay.tell(f"delay {lab.between(25, 35)}")
-        lab.app(topic, "-p", 1, "-c", 180, rate=60, to=world.RELAY, max_in_flight=1, batch_num_messages=1).process.wait()
+        app.process.wait()
