@@ -101,7 +101,11 @@ void quiet_arrival(struct join *j, struct breq *r, const struct event *ev)
 /* What is only known to be the broker's: did its process stand still most of the time? */
 void quiet_phase(struct tl_phase *p, const struct bconn *c, int64_t shift)
 {
-	if (!p || !c || !c->target || (p->cause != TL_CAUSE_UNKNOWN && p->cause != TL_CAUSE_BROKER_SIDE))
+	/* That the handler which took it came from another request says little of who was busy till then. */
+	bool open = p && (p->cause == TL_CAUSE_UNKNOWN || p->cause == TL_CAUSE_BROKER_SIDE ||
+			  (p->cause == TL_CAUSE_BROKER_BUSY && p->name == TL_PHASE_QUEUE));
+
+	if (!open || !c || !c->target)
 		return;
 	if (2 * spans_within(&c->target->quiet.still, p->begin_ns + shift, p->begin_ns + p->ns + shift) < p->ns)
 		return;

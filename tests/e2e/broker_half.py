@@ -4,13 +4,14 @@
 
 usage: broker_half.py PORT BROKER_PID LAB CLASSPATH RELAY SENT CAUSE…
 
-CAUSE: paused quota network behind.  Writes what was sent, by whom, from where, when, and what the broker
+CAUSE: paused quota network behind, or random=SEED,ROUNDS: requests of any shape.  Writes what was sent, by whom, from where, when, and what the broker
 answered to the file SENT: the test's own truth.  Topics: java (4 partitions), plain (3), other (3) and synced
 (1, flush.messages=1); LAB is the laboratory's directory, RELAY the relay's program.
 """
 import json
 import os
 import pathlib
+import random
 import signal
 import subprocess
 import sys
@@ -284,6 +285,40 @@ def behind(world):
     return begin, end
 
 
+def at_random(world, seed, rounds):
+    """Requests of every shape: several at a time, in pieces that end anywhere, answered or not."""
+    whole = []
+
+    def run(n):
+        rng = random.Random(seed * 100 + n)
+        c = connect(world.port, f"raw-random-{n}")
+        for _ in range(rounds):
+            requests = []
+            for _ in range(rng.choice((1, 1, 2, 4))):
+                places = rng.sample([(t, p) for t in ("plain", "other") for p in range(3)], rng.randint(1, 6))
+                batches = [batch(t, p, count=rng.randint(1, 4), size=rng.choice((2, 40, 3000, 20000))) for t, p in places]
+                requests.append(c.produce(batches, version=rng.randint(3, 9), acks=rng.choice((0, 1, -1)), what="random"))
+            left, pieces = sum(len(data) for data, _ in requests), []
+            for _ in range(rng.choice((0, 0, 1, 3, 10))):
+                pieces.append(rng.choice((1, 2, 3, 5, rng.randint(1, 200), rng.randint(1, max(left, 1)))))
+            c.send(*requests, pieces=pieces, pause=0.001)
+            for _, request in requests:
+                if request["acks"]:
+                    c.acknowledged()
+        whole.append(c)
+
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(6)]
+    begin = time.monotonic_ns()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(whole) == len(threads), "a client failed"
+    for c in whole:		# what nobody answers is there when the next is answered
+        c.one([batch()])
+    return begin, time.monotonic_ns()
+
+
 class World:
     def __init__(self, port, broker, lab, classpath, relay, sent):
         self.port, self.broker, self.lab, self.relay, self.sent = int(port), int(broker), lab, relay, sent
@@ -317,7 +352,10 @@ def main():
     shapes(world.port)
     addresses = java.run()
     for cause in sys.argv[7:]:
-        windows[cause] = globals()[cause](world)
+        if cause.startswith("random="):
+            windows["random"] = at_random(world, *map(int, cause[7:].split(",")))
+        else:
+            windows[cause] = {"paused": paused, "quota": quota, "network": network, "behind": behind}[cause](world)
     fetched = consumer.stop()
     if world.operator:
         world.operator.stdin.close()

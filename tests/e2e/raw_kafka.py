@@ -146,7 +146,7 @@ class Connection:
         data = b"".join(request[0] for request in requests)
         begin = time.monotonic_ns()
         for size in pieces or [len(data)]:
-            if len(data) == 0:
+            if not data:
                 break
             self.sock.sendall(data[:size])
             data = data[size:]
@@ -186,6 +186,9 @@ class Connection:
                 partition, error, offset, _ = answer.unpack("ihqq")
                 if request["version"] >= 5:
                     answer.unpack("q")
+                if request["version"] == 8:
+                    assert answer.unpack("i") == 0, "errors of single records"
+                    answer.take(max(answer.unpack("h"), 0))
                 if flexible:
                     assert answer.uvarint() == 1, "errors of single records"
                     answer.take(answer.uvarint() - 1 if answer.data[answer.at] else 1)

@@ -215,16 +215,15 @@ static void test_small_stall(void **unused)
 }
 
 /* One request, two batches: each waits for the other's sync, in the queue or for the answer. */
-static void test_two_batches(void **unused)
+static void two_batches(int16_t acks)
 {
 	struct bat same = second;
 	struct feed *f = begun();
 	struct event ev;
 
-	(void)unused;
 	same.corr = first.corr;
 	same.partition = 1;
-	came(f, 1000, 1000, 1001, 1, &first);
+	came(f, 1000, 1000, 1001, acks, &first);
 	ev = at(&f->probe, AT_EV_ARRIVAL_BATCH, 1001);
 	ev.arrival_batch.conn = same.conn;
 	ev.arrival_batch.corr = same.corr;
@@ -237,15 +236,48 @@ static void test_two_batches(void **unused)
 	ev.arrival_batch.producer_id = ev.arrival_batch.base_sequence = -1;
 	give(f, ev);
 	appended(f, 1002, 1003, 4, &first, 10);
-	synced(f, 1003, 1903, 4, FILE_SEGMENT, AT_CALL_FSYNC);
-	appended(f, 1904, 1905, 4, &same, 15);
-	answered(f, 1906, &first);
+	synced(f, 1003, 3903, 4, FILE_SEGMENT, AT_CALL_FSYNC);
+	appended(f, 3904, 3905, 4, &same, 15);
+	if (acks)
+		answered(f, 3906, &first);
 	feed_end(f);
+	assert_int_equal(f->nr, 2);
 	assert_int_equal(row(f, &first)->verdict.cause, TL_CAUSE_LEADER_FSYNC);
 	assert_non_null(phase(row(f, &first), TL_PHASE_FSYNC));
 	assert_int_equal(row(f, &same)->verdict.cause, TL_CAUSE_LEADER_FSYNC);
 	assert_null(phase(row(f, &same), TL_PHASE_FSYNC));
 	assert_int_equal(phase(row(f, &same), TL_PHASE_QUEUE)->cause, TL_CAUSE_LEADER_FSYNC);
+	feed_free(f);
+}
+
+static void test_two_batches(void **unused)
+{
+	(void)unused;
+	two_batches(1);
+	two_batches(0);
+}
+
+/* Two lay in the queue when it was stopped, and one handler took both; another's arrival is the proof. */
+static void test_stopped_in_queue(void **unused)
+{
+	static const struct bat unread = { 3, 1, 1, 0xc1, 5, 0, 0, 900, 0 };
+	struct feed *f = begun();
+
+	(void)unused;
+	quickly(f, 900, 901, &aside, 5);
+	came(f, 1000, 1000, 1001, 1, &first);
+	came(f, 1001, 1001, 1002, 1, &(struct bat){ 4, 1, 1, 0xd1, 5, 0, 0, 900, 0 });
+	appended(f, 3100, 3101, 4, &first, 10);
+	appended(f, 3102, 3103, 4, &(struct bat){ 4, 1, 1, 0xd1, 5, 0, 0, 900, 0 }, 15);
+	came(f, 1100, 1100, 3103, 1, &unread);
+	answered(f, 3104, &first);
+	answered(f, 3104, &(struct bat){ 4, 1, 1, 0xd1, 5, 0, 0, 900, 0 });
+	appended(f, 3105, 3106, 5, &unread, 20);
+	answered(f, 3107, &unread);
+	feed_end(f);
+	assert_int_equal(row(f, &unread)->verdict.cause, TL_CAUSE_PAUSED);
+	assert_int_equal(row(f, &first)->verdict.cause, TL_CAUSE_PAUSED);
+	assert_int_equal(row(f, &(struct bat){ .crc = 0xd1 })->verdict.cause, TL_CAUSE_PAUSED);
 	feed_free(f);
 }
 
@@ -264,6 +296,26 @@ static void test_same_corr(void **unused)
 	assert_int_equal(row(f, &again)->nr_attempts, 1);
 	assert_true(row(f, &again)->attempts[0].append_end_ns && row(f, &again)->attempts[0].read_ns);
 	assert_int_equal(row(f, &again)->verdict.cause, TL_CAUSE_HEALTHY);
+	feed_free(f);
+}
+
+/* The reader hands out a name before its chunk, though it was learned a minute later. */
+static void test_early_name(void **unused)
+{
+	struct feed *f = begun();
+	struct event ev = at(&f->probe, AT_EV_FILE, 61000);
+
+	(void)unused;
+	quickly(f, 900, 901, &aside, 5);
+	came(f, 1000, 1000, 1001, 0, &first);
+	ev.file.file = 9;
+	ev.file.partition = -1;
+	give_text(f, ev, "/log/later");
+	appended(f, 1400, 1401, 4, &first, 10);
+	feed_end(f);
+	assert_int_equal(f->nr, 2);
+	assert_int_equal(row(f, &first)->end_ns, 1401 * MS);
+	assert_int_equal(row(f, &first)->verdict.cause, TL_CAUSE_BROKER_SIDE);
 	feed_free(f);
 }
 
@@ -293,7 +345,9 @@ int main(void)
 		cmocka_unit_test(test_network),
 		cmocka_unit_test(test_small_stall),
 		cmocka_unit_test(test_two_batches),
+		cmocka_unit_test(test_stopped_in_queue),
 		cmocka_unit_test(test_same_corr),
+		cmocka_unit_test(test_early_name),
 		cmocka_unit_test(test_not_whole),
 	};
 
