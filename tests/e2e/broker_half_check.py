@@ -123,12 +123,17 @@ def phases(rows):
 
 def on_time(tied, axis):
     """Never before its client began to send, nor answered after the client had the answer: one host, one clock."""
+    unseen = []
     for batch, row in tied:
         a = row["attempts"][0]
         begin = batch["send_begin_ns"] + axis
-        expect("broker_read_ns" in a and "broker_first_ns" in a, "no arrival, or no read", (batch, a))
-        if "broker_read_ns" not in a or "broker_first_ns" not in a:
+        expect("broker_read_ns" in a, "not read", (batch, a))
+        if "broker_read_ns" not in a:
             continue
+        if "broker_first_ns" not in a or "broker_arrived_ns" not in a:
+            unseen.append(row)
+            expect(row["verdict"]["cause"] != "healthy", "healthy, and nobody saw it arrive", short(row))
+            a.setdefault("broker_first_ns", a["broker_read_ns"])
         expect(begin <= a["broker_first_ns"], "its first byte came before it was sent", (batch, a["broker_first_ns"] - begin))
         if batch["acks"]:
             expect("response_written_ns" in a and a["response_written_ns"] <= batch["answered_ns"] + axis,
@@ -141,6 +146,9 @@ def on_time(tied, axis):
         else:
             expect(row["in_log"] == "yes" and row["base_offset"] == batch.get("base_offset", row["base_offset"]),
                    "not where the answer says", (batch, row["id"]))
+    # The kernel leaves out a program that would interrupt itself: one arrival in a thousand.
+    print(f"{len(unseen)} of {len(tied)} were not seen to arrive")
+    expect(len(unseen) * 100 <= len(tied), "no arrival", [short(row) for row in unseen][:3])
 
 
 # ---- causes ---------------------------------------------------------------------------------
