@@ -384,13 +384,19 @@ void clocks_free(struct clocks *c)
 	free(c);
 }
 
-bool clocks_place(const struct clocks *c, const struct trail *from, const struct trail *to,
-		  int64_t *axis_ns, int64_t *bound)
+const struct clock *clocks_tie(const struct clocks *c, const struct trail *from, const struct trail *to)
 {
 	const struct pair *p = c ? pair_find(c, to->index, from->index) : NULL;
+
+	return p && !c->given[from->index] && !c->given[to->index] ? p->clock : NULL;
+}
+
+bool clocks_place(const struct clock *tie, const struct trail *from, const struct trail *to,
+		  int64_t *axis_ns, int64_t *bound)
+{
 	int64_t ours;
 
-	if (!p || c->given[from->index] || c->given[to->index] || !clock_ours(p->clock, *axis_ns - from->to_axis_ns, &ours, bound))
+	if (!clock_ours(tie, *axis_ns - from->to_axis_ns, &ours, bound))
 		return false;
 	*axis_ns = ours + to->to_axis_ns;
 	return true;

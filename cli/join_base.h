@@ -32,12 +32,12 @@ struct topic_uuid { uint64_t uuid[2]; struct topic *topic; UT_hash_handle hh; };
 
 /* Intervals of one kind, merged when close; the last may still be open. */
 struct spans {
-	struct span_iv { int64_t begin, end; enum tl_cause cause; struct conn *conn; int64_t since; } iv[JOIN_SPANS];
 	uint32_t nr;			/* ever added */
 	int64_t	 open_since;		/* 0: none open */
 	enum tl_cause open_cause;
 	struct conn *open_conn;		/* down because that was given up, unanswered since open_conn_since */
 	int64_t	 open_conn_since;
+	struct span_iv { int64_t begin, end; enum tl_cause cause; struct conn *conn; int64_t since; } iv[JOIN_SPANS];
 };
 
 /* See join_quiet.c: signs of life of a process, and when it is proven to have stood still. */

@@ -27,6 +27,7 @@ struct busy {
 
 struct bconn {
 	struct key2 key;
+	UT_hash_handle hh;
 	struct jtrail *trail;
 	struct conn *conn;
 	uint64_t peer_hi, peer_lo;
@@ -37,12 +38,12 @@ struct bconn {
 	struct busy *ring;		/* JOIN_BUSY, or NULL */
 	uint32_t nr_busy;
 	struct breq *open;		/* read, not answered */
-	UT_hash_handle hh;
 };
 
 /* A request as the broker read it. */
 struct breq {
 	struct key3 key;
+	UT_hash_handle hh;
 	struct bconn *bconn;
 	struct req *req;
 	int64_t	 first_ns, arrived_ns, read_ns, written_ns, answered_ns;	/* first: of its bytes that arrived */
@@ -60,11 +61,11 @@ struct breq {
 	struct link *links;
 	uint32_t nr_links, live_links;
 	struct breq *prev, *next;	/* of bconn->open */
-	UT_hash_handle hh;
 };
 
 struct file {
 	struct key2 key;
+	UT_hash_handle hh;
 	struct topic *topic;
 	const char *path;
 	uint64_t dev, ino;
@@ -72,12 +73,12 @@ struct file {
 	uint32_t role;
 	int32_t	 partition;
 	struct jbatch *waiting;		/* appended, not yet known to be on disk */
-	UT_hash_handle hh;
 };
 
 /* A broker thread's last append, as long as a sync may still belong to it. */
 struct bthread {
 	struct key2 key;		/* trail, tid */
+	UT_hash_handle hh;
 	int64_t	 begin_ns, end_ns;
 	int64_t	 free_ns, fsync_ns;	/* done with that, and its syncs, at; ns of those */
 	const char *culprit;
@@ -92,7 +93,6 @@ struct bthread {
 	uint32_t nr_links;
 	/* The last time that it was woken, and the append that its waker came from; woken 0: not since its own. */
 	struct { int64_t woken, sleep, after; uint32_t waker; } wake;
-	UT_hash_handle hh;
 };
 
 /* A thread's names, as they were told: it has another one after an exec. */
@@ -143,12 +143,12 @@ struct chain {
 
 struct plog {
 	struct part_key key;
-	struct hold ring[JOIN_HOLDS];
-	uint32_t nr;
 	UT_hash_handle hh;
+	uint32_t nr;
+	struct hold ring[JOIN_HOLDS];
 };
 
-struct target { struct key2 key; int32_t broker; struct quiet quiet; UT_hash_handle hh; };	/* trail, pid */
+struct target { struct key2 key; UT_hash_handle hh; int32_t broker; struct quiet quiet; };	/* trail, pid */
 
 struct blk {
 	int64_t	 queue, start, insert, issue, done;

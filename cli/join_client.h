@@ -18,12 +18,14 @@ struct blame { int64_t begin, end; enum tl_cause cause; const char *culprit; };
 /* A broker as one producer instance sees it. */
 struct peer {
 	struct key3 key;		/* trail, inst, broker or a hash of its address */
+	UT_hash_handle hh;
 	uint32_t up;			/* connections now */
 	uint32_t in_flight;
 	bool	 ever_up;
 	bool	 states;		/* the library tells its state: surer than connections */
 	enum { PEER_OTHER, PEER_CONNECT, PEER_TLS, PEER_AUTH, PEER_UP } state;	/* last told */
 	int64_t	 state_ns;		/* since */
+	struct conn *last;
 	struct spans down, shaking, full, busy;	/* shaking: connected, not yet usable */
 	struct spans late;		/* its thread should have run, and did not */
 	struct spans connecting;	/* TCP connects and nobody answers */
@@ -32,12 +34,11 @@ struct peer {
 	struct conn *lost_conn;
 	struct blame blame[JOIN_BLAMES];
 	uint32_t nr_blames;
-	struct conn *last;
-	UT_hash_handle hh;
 };
 
 struct inst {
 	struct key2 key;
+	UT_hash_handle hh;
 	struct ev_instance conf;
 	const char *client_id;
 	int64_t	 begin_ns, ending_ns, end_ns;	/* ending: the app began to destroy it */
@@ -55,7 +56,6 @@ struct inst {
 	uint32_t nr_cold;
 	bool	 produced;
 	struct spans prelude;		/* requests that came before any Produce */
-	UT_hash_handle hh;
 };
 
 /* Signs of life, and what TCP said of an overdue request. */
@@ -65,6 +65,7 @@ struct sign { int64_t ns; enum { SIGN_LIFE, SIGN_ACKED, SIGN_STUCK } what; };
 
 struct conn {
 	struct key2 key;
+	UT_hash_handle hh;
 	struct jtrail *trail;
 	uint32_t inst;
 	int32_t	 broker;
@@ -81,11 +82,11 @@ struct conn {
 	bool	 served;		/* a Produce was answered on it */
 	int64_t	 answered_ns;		/* the latest answer read, */
 	uint32_t answered_corr;		/* and to which request */
-	struct spans throttled;		/* the broker reads on later, by its own word */
 	struct sign *signs;		/* a ring of JOIN_SIGNS, or NULL */
+	struct sign sign;		/* the last of them */
 	uint32_t nr_signs;
 	bool	 tcp_told;		/* any of them is TCP's word */
-	UT_hash_handle hh;
+	struct spans throttled;		/* the broker reads on later, by its own word */
 };
 
 struct link { struct jbatch *batch; uint32_t attempt; };
@@ -93,6 +94,7 @@ struct link { struct jbatch *batch; uint32_t attempt; };
 /* A request as the client wrote it. */
 struct req {
 	struct key3 key;
+	UT_hash_handle hh;
 	struct conn *conn;
 	int64_t	 begin_ns, end_ns, response_ns;
 	uint32_t size;
@@ -105,7 +107,6 @@ struct req {
 	struct link *links;
 	uint32_t nr_links, live_links;
 	struct req *prev, *next;	/* of conn */
-	UT_hash_handle hh;
 };
 
 /* A fold of callbacks; it begins before some of the acks that it covers. */
@@ -120,12 +121,12 @@ struct debt {
 /* One producer process's view of a partition. */
 struct part {
 	struct part_key key;
+	UT_hash_handle hh;
 	struct jbatch *open;		/* on the wire, unresolved, in order of writing */
 	struct jbatch *uncalled;	/* resolved, callback not seen, in order of acks */
 	struct debt *debts;		/* callbacks told before their acks */
 	struct peer *peer;		/* last used */
 	bool	 in_dump;		/* a batch of it was found in the log dump, by its CRC */
-	UT_hash_handle hh;
 };
 
 /* An attempt with messages of one batch, some of which went on in another. */

@@ -17,13 +17,16 @@ static bool place_attempt(const struct join *j, const struct jtrail *from, const
 	int64_t *times[] = { &a->read_ns, &a->first_ns, &a->arrived_ns, &a->append_begin_ns, &a->append_end_ns,
 			     &a->sync_begin_ns, &a->sync_end_ns, &a->index_end_ns,
 			     &a->response_written_ns };
+	const struct clock *tie = clocks_tie(j->conf.clocks, from->t, to->t);
 
+	if (!tie)
+		return false;
 	for (unsigned i = 0; i < sizeof(times) / sizeof(*times); i++) {
 		int64_t ns = *times[i], bound;
 
 		if (!ns)
 			continue;
-		if (!clocks_place(j->conf.clocks, from->t, to->t, &ns, &bound))
+		if (!clocks_place(tie, from->t, to->t, &ns, &bound))
 			return false;
 		a->clock_offset_ns = *times[i] - ns;
 		if (bound > a->bound_ns)

@@ -9,14 +9,15 @@
 
 void conn_sign(struct conn *c, int64_t ns, int what)
 {
-	const struct sign *last = c->nr_signs ? &c->signs[(c->nr_signs - 1) % JOIN_SIGNS] : NULL;
+	const struct sign *last = &c->sign;
 
-	if (last && what == SIGN_LIFE && last->what == SIGN_LIFE && ns - last->ns < 5 * JOIN_MS)
+	if (c->nr_signs && what == SIGN_LIFE && last->what == SIGN_LIFE && ns - last->ns < 5 * JOIN_MS)
 		return;			/* the ring is for seconds, however busy it is */
 	if (!c->signs)
 		c->signs = join_alloc(JOIN_SIGNS * sizeof(*c->signs));
-	c->signs[c->nr_signs % JOIN_SIGNS].ns = ns;
-	c->signs[c->nr_signs++ % JOIN_SIGNS].what = what;
+	c->sign.ns = ns;
+	c->sign.what = what;
+	c->signs[c->nr_signs++ % JOIN_SIGNS] = c->sign;
 	c->tcp_told |= what != SIGN_LIFE;
 }
 

@@ -192,6 +192,8 @@ static void take(void *arg, struct tl_batch *b)
 			brokers[row.nr_brokers++] = b->attempts[i].broker;
 	if (!filter_row(&p->c->filter, &row))
 		return;
+	if (p->c->on_kept)
+		p->c->on_kept(p->arg, b);
 	if (p->slowest)
 		keep_slow(p, b);
 	else

@@ -26,6 +26,8 @@ struct joined {
 	/* Every event and every row, whatever the filters keep; or NULL. */
 	void	 (*on_event)(void *arg, const struct event *ev);
 	void	 (*on_row)(void *arg, const struct tl_batch *b);
+	/* Every row that the filters keep, before --slowest chooses; or NULL. */
+	void	 (*on_kept)(void *arg, const struct tl_batch *b);
 	/* set by joined_open() */
 	struct reader *reader;
 	struct clocks *clocks;

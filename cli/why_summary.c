@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * why_summary.c - the verdict over all batches: causes ranked, and messages that no
+ * batch was seen to carry.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include "span.h"
+#include "why_int.h"
+
+/* ---- messages without a batch ---------------------------------------------------- */
+
+static bool next_unheld(struct why *args, uint32_t *at, struct unheld *u)
+{
+	if (filter_rows_alone(&args->c.filter) || !accounts_next_unheld(args->accounts, at, u))
+		return false;
+	for (int i = 0; i < TL_NR_OUTCOMES; i++)
+		if (!filter_outcome(&args->c.filter, i))
+			u->n[i] = 0;
+	return true;
+}
+
+static void count_unheld(struct why *args)
+{
+	struct unheld u;
+
+	for (uint32_t at = 0; next_unheld(args, &at, &u); )
+		for (int i = 0; i < TL_NR_OUTCOMES; i++) {
+			args->unheld[i] += u.n[i];
+			args->any_unheld |= i != TL_OUTCOME_ACKED && u.n[i];
+			if (u.n[i] && args->fail_on & 1u << i)
+				args->failed = true;
+		}
+}
+
+static void unheld_told(struct why *args)
+{
+	char line[512];
+	struct unheld u;
+	struct wrap w;
+
+	for (uint32_t at = 0; next_unheld(args, &at, &u); )
+		for (int i = 0; i < TL_NR_OUTCOMES; i++) {
+			if (!u.n[i] || i == TL_OUTCOME_ACKED)
+				continue;
+			unheld_text(line, sizeof(line), &u, i);
+			wrap_begin(&w, stdout, 2);
+			wrap_text(&w, line);
+			wrap_end(&w);
+		}
+}
+
+static void unheld_json(struct why *args)
+{
+	struct out *o = &args->out;
+	struct unheld u;
+
+	out_array(o, "without_batch");
+	for (uint32_t at = 0; next_unheld(args, &at, &u); )
+		for (int i = 0; i < TL_NR_OUTCOMES; i++) {
+			if (!u.n[i] || i == TL_OUTCOME_ACKED)
+				continue;
+			out_object(o, NULL);
+			out_text(o, "host", u.trail->header.host);
+			out_u64(o, "pid", u.trail->header.pid);
+			out_u64(o, "instance", u.instance);
+			out_text(o, "outcome", tl_outcome_names[i]);
+			out_u64(o, "messages", u.n[i]);
+			if (i == TL_OUTCOME_LOST)
+				out_bool(o, "killed", u.trail->gone);
+			out_bool(o, "events_complete", u.whole);
+			out_end(o);
+		}
+	out_end(o);
+}
+
+/* ---- the summary ----------------------------------------------------------------- */
+
+/* Lost data first, then by how many. */
+static int worse_first(const void *a, const void *b)
+{
+	const struct why_bucket *x = a, *y = b;
+	bool fine_x = outcome_arrived(x->outcome), fine_y = outcome_arrived(y->outcome);
+
+	if (fine_x != fine_y)
+		return fine_x ? 1 : -1;
+	return x->batches < y->batches ? 1 : x->batches > y->batches ? -1 : 0;
+}
+
+static const char *kind_of(const struct why_bucket *p)
+{
+	return p->outcome == TL_OUTCOME_ACKED ? "late" : tl_outcome_names[p->outcome];
+}
+
+static void bucket_text(const struct why *args, const struct why_bucket *p)
+{
+	char line[512], t[24], u[24], v[24];
+	uint64_t late = 0;
+	struct wrap w;
+	int n;
+
+	for (size_t i = 0; i < args->nr_buckets; i++)
+		if (args->buckets[i].outcome == p->outcome)
+			late += args->buckets[i].batches;
+	n = snprintf(line, sizeof(line), "%llu of %llu %s %s (%llu message%s): %s%s%s",
+		     (unsigned long long)p->batches, (unsigned long long)late, kind_of(p), late == 1 ? "batch" : "batches",
+		     (unsigned long long)p->messages, p->messages == 1 ? "" : "s", tl_cause_names[p->cause],
+		     *p->culprit ? " on " : "", p->culprit);
+	if (p->cause != TL_CAUSE_UNKNOWN && p->total_ns > 0 && p->cause_ns > 0)
+		n += snprintf(line + n, sizeof(line) - (size_t)n, ", %.0f%% of their time",
+			      100.0 * (double)p->cause_ns / (double)p->total_ns);
+	if (p->syncs) {
+		n += snprintf(line + n, sizeof(line) - (size_t)n, "; an fsync of theirs took %s on average",
+			      span_text(t, sizeof(t), p->sync_ns / p->syncs));
+		if (p->flush_ns * 20 > p->sync_ns)
+			n += snprintf(line + n, sizeof(line) - (size_t)n, " (flush %s)",
+				      span_text(u, sizeof(u), p->flush_ns / p->syncs));
+	}
+	n += snprintf(line + n, sizeof(line) - (size_t)n, "; the slowest batch %s.",
+		      span_text(v, sizeof(v), p->worst_ns));
+	if (!outcome_arrived(p->outcome))
+		n += snprintf(line + n, sizeof(line) - (size_t)n,
+			      " Messages in the log: %llu yes, %llu no, %llu unknown.",
+			      (unsigned long long)p->messages_in, (unsigned long long)p->messages_out,
+			      (unsigned long long)(p->messages - p->messages_in - p->messages_out));
+	if (*p->todo)
+		snprintf(line + n, sizeof(line) - (size_t)n, " To do: %s.", p->todo);
+	wrap_begin(&w, stdout, 2);
+	wrap_text(&w, line);
+	wrap_end(&w);
+}
+
+static void summary_text(struct why *args)
+{
+	if (!args->batches) {
+		printf("No batch: none is in these trails, or the filters leave none.\n");
+		unheld_told(args);
+		return;
+	}
+	printf("%llu %s:", (unsigned long long)args->batches, args->batches == 1 ? "batch" : "batches");
+	for (int i = 0; i < TL_NR_OUTCOMES; i++)
+		if (args->of_outcome[i])
+			printf(" %llu %s", (unsigned long long)args->of_outcome[i], tl_outcome_names[i]);
+	if (!args->affected && !args->any_unheld)
+		printf("\nNothing was late and nothing was lost.\n");
+	else
+		printf("\n");
+	for (size_t i = 0; i < args->nr_buckets; i++)
+		bucket_text(args, &args->buckets[i]);
+	unheld_told(args);
+}
+
+static void summary_json(struct why *args)
+{
+	struct out *o = &args->out;
+
+	out_begin(o);
+	out_object(o, "summary");
+	out_u64(o, "batches", args->batches);
+	out_u64(o, "affected", args->affected);
+	out_object(o, "outcomes");
+	for (int i = 0; i < TL_NR_OUTCOMES; i++)
+		if (args->of_outcome[i])
+			out_u64(o, tl_outcome_names[i], args->of_outcome[i]);
+	out_end(o);
+	if (args->nr_buckets)
+		out_text(o, "cause", tl_cause_names[args->buckets[0].cause]);
+	else
+		out_text(o, "cause", tl_cause_names[args->any_unheld ? TL_CAUSE_UNKNOWN : TL_CAUSE_HEALTHY]);
+	out_array(o, "causes");
+	for (size_t i = 0; i < args->nr_buckets; i++) {
+		const struct why_bucket *p = &args->buckets[i];
+
+		out_object(o, NULL);
+		out_text(o, "outcome", tl_outcome_names[p->outcome]);
+		out_text(o, "cause", tl_cause_names[p->cause]);
+		if (tl_cause_tiers[p->cause] != TL_TIER_NONE)
+			out_text(o, "tier", tl_tier_names[tl_cause_tiers[p->cause]]);
+		if (*p->culprit)
+			out_text(o, "culprit", p->culprit);
+		out_u64(o, "batches", p->batches);
+		out_u64(o, "messages", p->messages);
+		out_milli(o, "share", p->total_ns > 0 ? p->cause_ns * 1000 / p->total_ns : 0);
+		out_s64(o, "slowest_ns", p->worst_ns);
+		if (p->syncs)
+			out_s64(o, "sync_ns", p->sync_ns / p->syncs);
+		out_u64(o, "in_log_yes", p->in_log);
+		out_u64(o, "in_log_no", p->not_in_log);
+		out_u64(o, "messages_in_log", p->messages_in);
+		out_u64(o, "messages_not_in_log", p->messages_out);
+		out_end(o);
+	}
+	out_end(o);
+	if (args->any_unheld)
+		unheld_json(args);
+	out_end(o);
+	out_end(o);
+}
+
+void why_summary(struct why *args)
+{
+	count_unheld(args);
+	if (args->nr_buckets)
+		qsort(args->buckets, args->nr_buckets, sizeof(*args->buckets), worse_first);
+	if (args->c.format == FORMAT_NDJSON)
+		summary_json(args);
+	else
+		summary_text(args);
+}
