@@ -34,4 +34,8 @@ static inline unsigned table_hash(const void *key, size_t len)
 #define HASH_FUNCTION(key, len, hash) ((hash) = table_hash(key, len))
 #include <uthash.h>
 
+/* Not 10: of those that hang on one bucket each is a line from memory. */
+#undef HASH_BKT_CAPACITY_THRESH
+#define HASH_BKT_CAPACITY_THRESH 4U
+
 #endif
