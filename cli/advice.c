@@ -134,15 +134,18 @@ void advice_text(struct tl_batch *b, char *text, size_t size)
 {
 	struct tl_verdict *v = &b->verdict;
 	const struct tl_cause_share *first = &v->causes[0];
-	const struct tl_phase *p = longest(b, first->cause);
+	const struct tl_phase *p;
 	char *t = text, total[24], part[24];
 	int n = 0;
 
 	span_text(total, sizeof(total), b->end_ns - b->created_first_ns);
-	switch (v->cause) {
-	case TL_CAUSE_HEALTHY:
-		text_put(t, size, 0, "%s in %s.", tl_outcome_names[b->outcome], total);
+	/* Most are, so not by printf; there is room for a row of any outcome. */
+	if (v->cause == TL_CAUSE_HEALTHY) {
+		strcpy(stpcpy(stpcpy(stpcpy(t, tl_outcome_names[b->outcome]), " in "), total), ".");
 		return;
+	}
+	p = longest(b, first->cause);
+	switch (v->cause) {
 	case TL_CAUSE_UNKNOWN:
 		n = text_put(t, size, n, "%s after %s, less than half of it explained",
 			tl_outcome_names[b->outcome], total);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "join_int.h"
+#include "span.h"
 
 #define DISK_WAIT	(30000 * JOIN_MS)	/* for a sync behind an acked batch */
 #define CALLBACK_WAIT	(10000 * JOIN_MS)
@@ -79,6 +80,19 @@ static bool settled(struct join *j, struct jbatch *jb)
 	return !(jb->file && !jb->b.on_disk_ns && age < DISK_WAIT);
 }
 
+/* "UUID-CONN-CORR-INDEX": of most rows, so not by printf. */
+static void name_sent(char *id, const char *uuid, uint32_t conn, uint32_t corr, uint32_t index)
+{
+	const uint32_t numbers[] = { conn, corr, index };
+
+	id = stpcpy(id, uuid);
+	for (int i = 0; i < 3; i++) {
+		*id++ = '-';
+		id = span_number(id, numbers[i]);
+	}
+	*id = 0;
+}
+
 static void name_row(struct join *j, struct jbatch *jb)
 {
 	struct tl_batch *b = &jb->b;
@@ -86,8 +100,7 @@ static void name_row(struct join *j, struct jbatch *jb)
 
 	(void)j;
 	if (b->client && b->nr_attempts && jb->state[0].req)
-		snprintf(b->id, sizeof(b->id), "%s-%u-%u-%u", uuid, b->attempts[0].conn,
-			 b->attempts[0].corr_id, jb->index);
+		name_sent(b->id, uuid, b->attempts[0].conn, b->attempts[0].corr_id, jb->index);
 	else if (b->client)
 		snprintf(b->id, sizeof(b->id), "%s-u-%u", uuid, ++jb->trail->nr_unsent);
 	else if (b->base_offset >= 0)

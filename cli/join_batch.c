@@ -74,12 +74,16 @@ void jbatch_sequence(struct join *j, struct jbatch *jb)
 
 void link_add(struct link **links, uint32_t *nr, struct jbatch *jb, uint32_t attempt)
 {
-	struct link *p = realloc(*links, (*nr + 1) * sizeof(*p));
+	uint32_t n = *nr;
 
-	if (!p)
-		join_no_memory();
-	p[(*nr)++] = (struct link){ jb, attempt };
-	*links = p;
+	if (!*links || (n && !(n & (n - 1)))) {		/* room for as many again */
+		struct link *p = realloc(*links, (n ? 2 * n : 1) * sizeof(*p));
+
+		if (!p)
+			join_no_memory();
+		*links = p;
+	}
+	(*links)[(*nr)++] = (struct link){ jb, attempt };
 }
 
 uint32_t jbatch_attempt(struct jbatch *jb)
@@ -87,10 +91,19 @@ uint32_t jbatch_attempt(struct jbatch *jb)
 	uint32_t n = jb->b.nr_attempts++;
 	struct tl_attempt *a;
 
-	jb->b.attempts = realloc(jb->b.attempts, (n + 1) * sizeof(*jb->b.attempts));
-	jb->state = realloc(jb->state, (n + 1) * sizeof(*jb->state));
-	if (!jb->b.attempts || !jb->state)
-		join_no_memory();
+	if (!n) {
+		jb->b.attempts = &jb->first_attempt;
+		jb->state = &jb->first_state;
+	} else {
+		jb->b.attempts = realloc(n > 1 ? jb->b.attempts : NULL, (n + 1) * sizeof(*jb->b.attempts));
+		jb->state = realloc(n > 1 ? jb->state : NULL, (n + 1) * sizeof(*jb->state));
+		if (!jb->b.attempts || !jb->state)
+			join_no_memory();
+	}
+	if (n == 1) {
+		jb->b.attempts[0] = jb->first_attempt;
+		jb->state[0] = jb->first_state;
+	}
 	a = &jb->b.attempts[n];
 	memset(a, 0, sizeof(*a));
 	memset(&jb->state[n], 0, sizeof(jb->state[n]));
@@ -171,8 +184,10 @@ void jbatch_drop(struct join *j, struct jbatch *jb)
 			breq_unlink(j, st->breq);
 		}
 	}
-	free(jb->b.attempts);
-	free(jb->state);
+	if (jb->b.nr_attempts > 1) {
+		free(jb->b.attempts);
+		free(jb->state);
+	}
 	free(jb->past);
 	free(jb);
 }

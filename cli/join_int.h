@@ -54,6 +54,8 @@ struct jbatch {
 	uint32_t called;
 	struct part *part;
 	struct link_state *state;	/* beside b.attempts */
+	struct tl_attempt first_attempt;	/* most batches have one: b.attempts and state point here */
+	struct link_state first_state;
 	struct peer *peer;
 	struct file *file;		/* waits there for its disk */
 	struct bthread *copier[4];	/* beside b.replicas: the threads that may link to them still */

@@ -1,14 +1,50 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include "span.h"
 
+char *span_number(char *p, uint32_t n)
+{
+	char digits[10];
+	unsigned at = sizeof(digits);
+
+	do
+		digits[--at] = (char)('0' + n % 10);
+	while (n /= 10);
+	memcpy(p, digits + at, sizeof(digits) - at);
+	return p + sizeof(digits) - at;
+}
+
+/* As printf rounds; false on the very edge between two, which printf sees to. */
+static bool rounded(char *buf, size_t size, uint64_t ns, uint64_t unit, int decimals, const char *name)
+{
+	uint64_t step = decimals == 2 ? unit / 100 : decimals == 1 ? unit / 10 : unit;
+	uint64_t n = ns / step, rest = ns % step;
+	uint32_t one = decimals == 2 ? 100 : decimals == 1 ? 10 : 1;
+
+	if (2 * rest == step || size < 24)
+		return false;
+	n += 2 * rest > step;
+	buf = span_number(buf, (uint32_t)(n / one));
+	if (decimals)
+		*buf++ = '.';
+	if (decimals == 2)
+		*buf++ = (char)('0' + n / 10 % 10);
+	if (decimals)
+		*buf++ = (char)('0' + n % 10);
+	*buf++ = ' ';
+	strcpy(buf, name);
+	return true;
+}
+
 const char *span_text(char *buf, size_t size, int64_t ns)
 {
-	static const struct { double unit; const char *name; } units[] = {
-		{ 1e9, "s" }, { 1e6, "ms" }, { 1e3, "µs" },
+	static const struct { double unit; uint64_t ns; const char *name; } units[] = {
+		{ 1e9, 1000000000, "s" }, { 1e6, 1000000, "ms" }, { 1e3, 1000, "µs" },
 	};
 	double v = (double)(ns < 0 ? -ns : ns);
 	const char *sign = ns < 0 ? "-" : "";
@@ -19,10 +55,12 @@ const char *span_text(char *buf, size_t size, int64_t ns)
 	}
 	for (unsigned i = 0; i < 3; i++) {
 		double x = v / units[i].unit;
+		int decimals = x < 9.995 ? 2 : x < 99.95 ? 1 : 0;
 
 		if (x < 0.9995)
 			continue;
-		snprintf(buf, size, "%s%.*f %s", sign, x < 9.995 ? 2 : x < 99.95 ? 1 : 0, x, units[i].name);
+		if (ns < 0 || !rounded(buf, size, (uint64_t)ns, units[i].ns, decimals, units[i].name))
+			snprintf(buf, size, "%s%.*f %s", sign, decimals, x, units[i].name);
 		return buf;
 	}
 	snprintf(buf, size, "%" PRId64 " ns", ns);

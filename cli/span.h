@@ -11,7 +11,10 @@
 /* "812 ns", "45 µs", "3.2 ms", "1.24 s", "2m05s": three digits at most. */
 const char *span_text(char *buf, size_t size, int64_t ns);
 
-/* The same, filled with spaces on the left to `columns` (µ is two bytes, one column). */
+/* Digits of a number, not terminated: what is behind them. */
+char *span_number(char *p, uint32_t n);
+
+/* The same as span_text(), filled with spaces on the left to `columns` (µ is two bytes, one column). */
 const char *span_column(char *buf, size_t size, int64_t ns, int columns);
 
 /* "14:03:22.071" of a time on the axis, local time zone unless TZ says otherwise. */
