@@ -179,8 +179,13 @@ static bool index_trail(struct reader *r, struct open_trail *t, uint64_t *done, 
 			break;
 		}
 		switch (trail_chunk(t, i, &c)) {
-		case CHUNK_UNUSED:
+		case CHUNK_UNUSED: {
+			uint32_t next = trail_skip_hole(t, i + 1);
+
+			*done += next - i - 1;
+			i = next - 1;
 			continue;
+		}
 		case CHUNK_RECYCLED:
 			t->pub.recycled_chunks++;
 			continue;

@@ -383,6 +383,21 @@ enum chunk_state trail_chunk(const struct open_trail *t, uint32_t i, struct chun
 	return CHUNK_OK;
 }
 
+/* A ring is made as large as it may get, and most of it stays empty: not even looked at. */
+uint32_t trail_skip_hole(const struct open_trail *t, uint32_t i)
+{
+	const struct at_header *h = &t->pub.header;
+	off_t data;
+
+	if (i >= t->nr_chunks)
+		return i;
+	data = lseek(t->fd, (off_t)(h->chunk_off + (uint64_t)i * h->chunk_size), SEEK_DATA);
+	if (data < 0)
+		return errno == ENXIO ? t->nr_chunks : i;
+	data = (data - (off_t)h->chunk_off) / h->chunk_size;
+	return data < t->nr_chunks ? (uint32_t)data : t->nr_chunks;
+}
+
 /* ---- events -------------------------------------------------------------- */
 
 #define SIZE_OF(NAME, name, nr, when, fields, tail) [nr] = sizeof(struct ev_##name),

@@ -63,6 +63,9 @@ enum chunk_state { CHUNK_OK, CHUNK_UNUSED, CHUNK_RECYCLED, CHUNK_BAD };
 /* Copies chunk i. */
 enum chunk_state trail_chunk(const struct open_trail *t, uint32_t i, struct chunk *c);
 
+/* From chunk i on the first that is not all hole in the file, as far as that can be told: those before were never used. */
+uint32_t trail_skip_hole(const struct open_trail *t, uint32_t i);
+
 /* One event of a chunk: where it lies, and its header. */
 struct place {
 	uint32_t off;		/* of its struct at_event in chunk.bytes */
