@@ -294,6 +294,7 @@ void join_free(struct join *j)
 		DL_FOREACH_SAFE(pa->debts, d, dt)
 			free(d);
 		HASH_DEL(j->parts, pa);
+		free(pa->again);
 		free(pa);
 	}
 	FREE_TABLE(j->files, file);

@@ -168,6 +168,8 @@ static void fold_take(struct join *j, struct fold *f, struct jbatch *jb, enum tl
 		b->outcome = outcome_of(f->e->err);
 		return;
 	}
+	if (outcome_of(f->e->err) == TL_OUTCOME_FAILED && jb->part && jb->part->again)
+		jb->part->again->open_since = 0;	/* not to be sent again */
 	fate_resolve(j, jb, outcome_of(f->e->err), b->resolved_ns);
 }
 

@@ -9,6 +9,8 @@
 #include "join_int.h"
 #include "requests.h"
 
+#define RETRY_MAX	(1000 * JOIN_MS)	/* retry.backoff.max.ms */
+
 struct inst *inst_find(struct join *j, uint32_t trail, uint32_t id)
 {
 	struct key2 key = { trail, id };
@@ -203,6 +205,19 @@ static void response_event(struct join *j, struct jtrail *t, const struct event 
 	req_answered(j, r, ns, e->error);
 }
 
+/*
+ * It is sent again after retry.backoff.ms, and first: what is behind it in its partition's queue
+ * waits, too (rd_kafka_toppar_producer_serve() looks at the head's backoff alone).
+ */
+static void part_refused(struct jbatch *jb, const struct tl_attempt *a)
+{
+	if (!a->error_code || attempt_ok(jb, a) || !jb->part || jb->resolved)
+		return;
+	if (!jb->part->again)
+		jb->part->again = join_alloc(sizeof(*jb->part->again));
+	spans_open(jb->part->again, a->response_read_ns, cause_of_error(a->error_code));
+}
+
 static void reply_event(struct join *j, struct jtrail *t, const struct event *ev)
 {
 	const struct ev_reply *e = &ev->reply;
@@ -224,6 +239,7 @@ static void reply_event(struct join *j, struct jtrail *t, const struct event *ev
 		a->error_code = e->error;
 		a->base_offset = !e->error && e->base_offset >= 0 ? e->base_offset : -1;
 		a->response_read_ns = event_axis(ev, ev->ns);
+		part_refused(jb, a);
 		if (e->error == OUT_OF_ORDER_SEQUENCE)
 			idemp_failed(inst_find(j, t->index, r->conn->inst), jb->topic, e->partition, a->response_read_ns,
 				     e->error, false);
@@ -451,6 +467,9 @@ static void batch_event(struct join *j, struct jtrail *t, const struct event *ev
 	link_add(&r->links, &r->nr_links, jb, n);
 	if (!retry)
 		batch_absorb(j, jb);
+	if (jb->part && jb->part->again && jb->part->again->open_since)
+		spans_close(jb->part->again, a->write_begin_ns - jb->part->again->open_since < RETRY_MAX ?
+			    a->write_begin_ns : jb->part->again->open_since + RETRY_MAX);
 	idemp_sent(inst_find(j, t->index, c->inst), topic, e->partition, e->producer_id, e->epoch, a->write_begin_ns);
 }
 

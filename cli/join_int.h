@@ -326,6 +326,9 @@ void parts_of_sync(struct join *j, struct jtrail *t, const struct event *ev, str
 void parts_add(struct tl_parts *to, const struct tl_parts *p);
 const char *parts_culprit(struct join *j, const struct tl_parts *p);
 
+/* phases_wait.c */
+enum tl_cause cause_of_error(int16_t code);	/* why it has to be sent again */
+
 /* phases.c */
 void phases_of(struct join *j, struct jbatch *jb);
 

@@ -148,13 +148,22 @@ void quiet_client(struct jtrail *t, struct tl_phase *p)
 		p->known = TL_KNOWN_INFERRED;
 }
 
-/* A batch that nothing held, and that no thread of the client sent: proof like the others. */
+/*
+ * A batch that nothing held, and that no thread of the client sent: proof like the others.  But
+ * not of short silences one after the other: it woke up in between, and had a reason not to send.
+ */
 bool quiet_unsent(struct jtrail *t, int64_t from, int64_t to)
 {
-	int64_t in = spans_within(&t->quiet.gaps, from, to);
+	int64_t in = spans_within(&t->quiet.gaps, from, to), longest = 0;
 	uint32_t n = t->quiet.gaps.nr < JOIN_SPANS ? t->quiet.gaps.nr : JOIN_SPANS;
 
 	if (to - from < QUIET || 2 * in < to - from)
+		return false;
+	for (uint32_t i = 0; i < n; i++)
+		if (t->quiet.gaps.iv[i].begin < to && t->quiet.gaps.iv[i].end > from &&
+		    t->quiet.gaps.iv[i].end - t->quiet.gaps.iv[i].begin > longest)
+			longest = t->quiet.gaps.iv[i].end - t->quiet.gaps.iv[i].begin;
+	if (2 * longest < to - from && longest < LONG / 2)
 		return false;
 	for (uint32_t i = 0; i < n; i++) {
 		int64_t b = t->quiet.gaps.iv[i].begin, e = t->quiet.gaps.iv[i].end;

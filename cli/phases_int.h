@@ -36,7 +36,6 @@ struct tl_phase *go_exact(struct cut *c, enum tl_phase_name name, int64_t until)
 
 /* phases_wait.c */
 void before_send(struct cut *c, int64_t until);
-enum tl_cause cause_of_error(int16_t code);	/* why it has to be sent again */
 void until_next(struct cut *c, const struct tl_attempt *a, int64_t until);
 bool carried_before(struct cut *c, const struct jbatch *jb, int64_t until);
 

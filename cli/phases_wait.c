@@ -107,7 +107,7 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 		struct slice s = { .name = other, .until = to };
 		int64_t at = c->at;
 		struct tl_phase *p;
-		bool down, shaking = false, starved = false;
+		bool down, shaking = false, starved = false, again = false;
 
 		if (peer) {
 			slice_look(&peer->down, TL_PHASE_BROKER_DOWN, c->at, &s);
@@ -123,6 +123,10 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 			slice_look(&peer->busy, TL_PHASE_BACKPRESSURE, c->at, &s);
 			if (c->jb->inst)
 				slice_look(&c->jb->inst->drain, TL_PHASE_BROKER_DOWN, c->at, &s);
+			again = !s.found;
+			if (c->jb->part && c->jb->part->again)
+				slice_look(c->jb->part->again, TL_PHASE_RETRY, c->at, &s);
+			again &= s.found;
 			starved = !s.found;
 			slice_look(&peer->late, TL_PHASE_UNSENT, c->at, &s);
 			starved &= s.found;
@@ -144,8 +148,8 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 		}
 		p = go(c, s.name, s.until, s.name == TL_PHASE_UNKNOWN ? TL_KNOWN_EXACT
 								      : TL_KNOWN_INFERRED, 0);
-		if (p && starved)
-			p->cause = TL_CAUSE_STARVED;
+		if (p && (starved || again))
+			p->cause = starved ? TL_CAUSE_STARVED : s.cause;
 		if (!p || !s.found || s.name != TL_PHASE_BROKER_DOWN)
 			continue;
 		if (shaking)

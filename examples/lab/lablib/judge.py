@@ -5,6 +5,7 @@ import datetime
 import json
 import re
 import subprocess
+import time
 
 MS = 1000000
 ENOUGH = 0.95
@@ -79,6 +80,10 @@ def account(app, rows):
     return None
 
 
+def rfc3339(ns):
+    return datetime.datetime.fromtimestamp(ns // 1000 / 1e6, datetime.timezone.utc).isoformat()
+
+
 def judge(lab):
     acktrail, head, found = lab.world.program("cli", "acktrail"), lab.head, Found()
     apps = [app.trail for app in lab.apps]
@@ -96,9 +101,9 @@ def judge(lab):
         found.wrong.append(trouble)
 
     windows = lab.windows or [(lab.begin, 1 << 62)]
-    # What the start took is none of the cause's; its summary is asked for as of when it was there.
-    since = datetime.datetime.fromtimestamp(windows[0][0] / 1e9, datetime.timezone.utc).isoformat()
-    alone = ["--since", since, "--slowest", "1"]
+    # What the start took is none of the cause's; the summary is asked for over the time when it was there.
+    first, last = windows[0][0], max(until for _, until in lab.windows) if lab.windows else time.time_ns()
+    alone = ["--since", rfc3339(first), "--until", rfc3339(last), "--slowest", "1"]
     if head.outcome:
         alone += ["--outcome", head.outcome]
     if head.partition is not None:
