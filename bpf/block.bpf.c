@@ -341,6 +341,13 @@ int block_rq_complete(__u64 *ctx)
 	if (bytes < rq->__data_len)
 		return 0;		/* a part of it */
 	r = &set->state[at];
+	if (!bytes && r->bytes) {	/* an empty flush where data was: that one's end no program saw */
+		count(COUNT_BLOCK_STALE);
+		slot_free(&set->key[at]);
+		if (rq->bio)
+			flushed(rq, rq->bio, set, key, error);
+		return 0;
+	}
 	r->error = error;
 	rec_output(&r->h, sizeof(*r), REC_BLOCK, bpf_ktime_get_ns());
 	slot_free(&set->key[at]);

@@ -14,6 +14,9 @@
  * BTF since 05b24ff9b2cf, 6.1), or where any other is, or bpf() is at a map (per-syscall
  * tracepoints, always).  The kernel counts what it left out (9ed9e9ba2337, 5.12), for
  * per-syscall tracepoints since dd8657894c11 (6.7).
+ * Seen on 6.18: while someone else attaches to a tracepoint, or detaches, a call of it
+ * in ten thousands runs no program at all, and is not counted.  What that leaves of a
+ * request is noticed when its address is used again, or at the end.
  *
  * What ext4 without a journal does of itself: an msync of an inode that is clean but
  * for its pages is not flushed before 5b5b4ff8f92d (6.5).
