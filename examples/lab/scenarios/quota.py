@@ -13,5 +13,6 @@ def run(lab):
     lab.admin("quota", lab.client, lab.between(6, 9) * 1000)
     lab.undo.append(lambda: lab.admin("quota", lab.client, 0))
     lab.probe()
+    app = lab.app(topic, "-c", 160, size=1000, rate=50).acked(5)
     with lab.injected():
-        lab.app(topic, "-c", 100, size=1000, rate=50).process.wait()
+        app.process.wait()
