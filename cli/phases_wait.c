@@ -130,6 +130,11 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 			starved = !s.found;
 			slice_look(&peer->late, TL_PHASE_UNSENT, c->at, &s);
 			starved &= s.found;
+			/* A thread that came late, and even then did not send it, had another reason. */
+			if (starved && to - s.until > WAKE_SLACK) {
+				starved = s.found = false;
+				s.name = other;
+			}
 		} else if (c->jb->inst) {
 			slice_look(&c->jb->inst->no_broker, TL_PHASE_BROKER_DOWN, c->at, &s);
 			every_broker(c, &s);
