@@ -8,7 +8,7 @@
  */
 #include "op.bpf.h"
 
-extern int answer_enter(__u32 fd, __u64 file, __u64 buf, __u32 nr_iov);
+extern int answer_enter(__u32 fd, __u64 buf, __u32 nr_iov);
 extern int answer_exit(__s64 ret);
 extern int wake_tell(__u64 now);
 
@@ -52,7 +52,7 @@ static __noinline int target_enters(__u32 fd, __u64 buf, __u32 nr_iov, __u64 pos
 		op.what |= OP_SYNC;
 	if (!op.what)
 		return with_requests && pos == POS_OF_FILE ?
-		       answer_enter(fd, (__u64)file, buf, nr_iov) : 0;
+		       answer_enter(fd, buf, nr_iov) : 0;
 	if (pos == POS_OF_FILE)
 		pos = AT_READ(file, f_pos);
 	op.pos = pos;

@@ -165,8 +165,10 @@ static __always_inline struct file *file_of_fd(__u32 fd)
 
 	if (fd >= AT_READ(fdt, max_fds))
 		return NULL;
-	slots = AT_READ(fdt, fd);
-	bpf_probe_read_kernel(&file, sizeof(file), slots + fd);
+	slots = AT_READ(fdt, fd) + fd;
+	if (with_cast)		/* as a struct that is one pointer: only to a struct can be cast */
+		return (void *)AT_CAST((struct hlist_head *)slots)->first;
+	bpf_probe_read_kernel(&file, sizeof(file), slots);
 	return file;
 }
 

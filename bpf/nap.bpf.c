@@ -43,8 +43,6 @@ int BPF_PROG(nap_switch, bool preempt, struct task_struct *prev, struct task_str
 {
 	struct op *op;
 
-	if (!ops_busy)
-		return 0;
 	if (!preempt) {
 		op = op_of_task(prev);
 		if (op) {
@@ -62,7 +60,7 @@ int BPF_PROG(nap_switch, bool preempt, struct task_struct *prev, struct task_str
 SEC("tp_btf/sched_waking")
 int BPF_PROG(nap_waking, struct task_struct *woken)
 {
-	struct op *op = ops_busy ? op_of_task(woken) : NULL;
+	struct op *op = op_of_task(woken);
 
 	if (op && op->asleep_ns && !op->woken_ns)
 		op->woken_ns = bpf_ktime_get_ns();

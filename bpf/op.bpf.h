@@ -36,8 +36,8 @@ struct {
 	__type(value, struct op_slots);
 } ops SEC(".maps");
 
-/* How many there are: the programs of the scheduler look no further when it is 0. */
-extern __u32 ops_busy, ops_async;
+/* How many are in workers: 0 most of the time, and then only threads of the brokers have one. */
+extern __u32 ops_async;
 
 static __always_inline struct op_slots *op_slots(__u64 key)
 {
@@ -63,10 +63,11 @@ static __always_inline struct op *op_by_tid(__u32 tid)
 
 static __always_inline struct op *op_now(void)
 {
-	return ops_busy ? op_by_tid((__u32)bpf_get_current_pid_tgid()) : NULL;
+	__u64 id = bpf_get_current_pid_tgid();
+
+	return ops_async || is_target_tgid(id >> 32) ? op_by_tid((__u32)id) : NULL;
 }
 
-/* Of any thread; but for workers, only those of the brokers have one. */
 static __always_inline struct op *op_of_task(struct task_struct *task)
 {
 	return ops_async || is_target_tgid(task->tgid) ? op_by_tid(task->pid) : NULL;
@@ -84,13 +85,12 @@ static __always_inline int op_begin(struct op *op)
 		op->tgid = id >> 32;
 	if (!op->begin_ns)
 		op->begin_ns = bpf_ktime_get_ns();
-	/* Whose end was never seen (a thread killed in the middle) still counts as busy. */
 	at = slot_find(set->key, key);
 	if (at >= SLOT_WAYS) {
 		at = slot_claim(set->key, &set->state[0].begin_ns, sizeof(set->state[0]), key, op->begin_ns, COUNT_TABLE_FULL);
 		if (at >= SLOT_WAYS)
 			return 0;
-		__sync_fetch_and_add(&ops_busy, 1);
+		/* Whose end is never seen (a worker killed in the middle) still counts. */
 		if (op->what & OP_ASYNC)
 			__sync_fetch_and_add(&ops_async, 1);
 	}
@@ -105,10 +105,8 @@ static __always_inline void op_end(void)
 	struct op_slots *set = op_slots(key);
 	__u32 at;
 
-	if (!set || (at = slot_find(set->key, key)) >= SLOT_WAYS)
-		return;
-	slot_free(&set->key[at]);
-	__sync_fetch_and_add(&ops_busy, -1);
+	if (set && (at = slot_find(set->key, key)) < SLOT_WAYS)
+		slot_free(&set->key[at]);
 }
 
 static __always_inline void op_tell_sync(struct op *op, __u64 now, __s64 ret, __u32 flags)

@@ -20,7 +20,7 @@
 const volatile __u32 filter_topics, with_requests, with_wakes, with_naps, ring_bytes;
 const volatile __u32 rq_args_lead, bio_args_lead, with_cast, with_cast_ext4;
 
-__u32 targets[REC_TARGETS], ops_busy, ops_async;
+__u32 targets[REC_TARGETS], ops_async;
 __u64 slot_zero;
 __u32 slot_way[SLOT_WAYS] = { 0, 1, 2, 3, 4, 5, 6, 7 };
 

@@ -14,15 +14,16 @@ struct {
 } answers SEC(".maps");
 
 /* Called by the programs of write and writev in append.bpf.c. */
-__noinline int answer_enter(__u32 fd, __u64 file, __u64 buf, __u32 nr_iov)
+__noinline int answer_enter(__u32 fd, __u64 buf, __u32 nr_iov)
 {
 	struct answer_state state = {};
+	struct file *file;
 	struct conn *c;
 	__u64 id;
 
 	state.conn = conn_key(fd);
 	c = bpf_map_lookup_elem(&conns, &state.conn);
-	if (!c || c->out_off || (__u64)sock_of((struct file *)file) != c->sk)
+	if (!c || c->out_off || !(file = file_of_fd(fd)) || (__u64)sock_of(file) != c->sk)
 		return 0;
 	state.begin_ns = bpf_ktime_get_ns();
 	state.buf = buf;
@@ -130,12 +131,7 @@ __noinline int answer_exit(__s64 ret)
 SEC("tracepoint/syscalls/sys_enter_sendfile64")
 int request_enter_sendfile(struct sys_enter *ctx)
 {
-	struct file *file;
-
-	if (!is_target())
-		return 0;
-	file = file_of_fd(ctx->args[0]);
-	return file ? answer_enter(ctx->args[0], (__u64)file, 0, 0) : 0;
+	return is_target() ? answer_enter(ctx->args[0], 0, 0) : 0;
 }
 
 SEC("tracepoint/syscalls/sys_exit_sendfile64")

@@ -32,6 +32,7 @@ enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
 
 #pragma clang attribute push (__attribute__((preserve_access_index)), apply_to = record)
 
+struct hlist_head { struct hlist_node *first; };
 struct super_block { __u32 s_dev; unsigned long s_flags; void *s_fs_info; };
 struct inode { unsigned short i_mode; unsigned int i_flags; struct super_block *i_sb; unsigned long i_ino; };
 struct qstr {
