@@ -45,7 +45,7 @@ static enum tl_cause cause_of_down(int from, int64_t after)
 }
 
 /* Down from here on; `from` is what it came from. */
-static void peer_down(struct peer *p, int64_t ns, int from, int64_t from_ns)
+static void peer_down(struct peer *p, int64_t ns, int from, int64_t from_ns, bool whole)
 {
 	bool lost = ns - p->lost_ns < 10000 * JOIN_MS;
 	enum tl_cause cause = cause_of_down(from, ns - from_ns);
@@ -62,7 +62,8 @@ static void peer_down(struct peer *p, int64_t ns, int from, int64_t from_ns)
 		spans_open(&p->down, ns, cause);
 		if (lost && cause == p->lost_cause)
 			spans_blame(&p->down, p->lost_conn, p->lost_since);
-	} else if (cause != TL_CAUSE_UNKNOWN) {
+	} else if (cause != TL_CAUSE_UNKNOWN && (whole || !p->down.open_conn || !p->down.open_conn->bconn)) {
+		/* Of states that may have been lost it is not: it may have connected in between. */
 		spans_because(&p->down, ns, cause);	/* now it is known that connecting fails */
 	}
 }
@@ -87,6 +88,7 @@ void broker_state(struct join *j, struct jtrail *t, const struct event *ev)
 	struct inst *in = inst_find(j, t->index, ev->broker_state.inst);
 	int64_t ns = event_axis(ev, ev->ns);
 	struct peer *p;
+	bool whole = !may_lack(t, AT_EV_BROKER_STATE) && !may_lack(t, AT_EV_INSTANCE_END);
 	enum tl_cause why;
 	int64_t from_ns;
 	int from;
@@ -128,10 +130,10 @@ void broker_state(struct join *j, struct jtrail *t, const struct event *ev)
 		spans_open(&p->shaking, ns, TL_CAUSE_UNKNOWN);
 	} else if (state_is(ev, connecting)) {
 		p->state = PEER_CONNECT;
-		peer_down(p, ns, PEER_OTHER, from_ns);
+		peer_down(p, ns, PEER_OTHER, from_ns, whole);
 		spans_open(&p->connecting, ns, TL_CAUSE_UNREACHABLE);
 	} else {
-		peer_down(p, ns, state_is(ev, down) ? from : PEER_OTHER, from_ns);
+		peer_down(p, ns, state_is(ev, down) ? from : PEER_OTHER, from_ns, whole);
 		why = state_is(ev, down) ? cause_of_down(from, ns - from_ns) : TL_CAUSE_UNKNOWN;
 		if (in && !in->ever_up && why != TL_CAUSE_UNKNOWN) {
 			spans_open(&in->no_broker, in->begin_ns, why);
