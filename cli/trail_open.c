@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,29 +13,10 @@
 #include "say.h"
 #include "trail_open.h"
 
-/* Later than any clock will show: a time beyond it is damage (2^61 ns are 73 years). */
-#define TIME_MAX	(1ULL << 61)
 #define CHUNK_MIN	4096u
 #define CHUNK_MAX	(1u << 20)
 
 /* ---- reading ------------------------------------------------------------- */
-
-/* As much as there is; an error reads like the end of the file. */
-static size_t read_at(int fd, void *buf, size_t len, uint64_t at)
-{
-	size_t got = 0;
-
-	while (got < len) {
-		ssize_t n = pread(fd, (uint8_t *)buf + got, len - got, (off_t)(at + got));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			break;
-		got += (size_t)n;
-	}
-	return got;
-}
 
 bool trail_is_dir(const char *path)
 {
@@ -127,7 +107,7 @@ static bool read_header(struct open_trail *t)
 {
 	const char *path = t->pub.path, *bad;
 	struct at_header *h = &t->pub.header;
-	size_t got = read_at(t->fd, h, sizeof(*h), 0);
+	size_t got = trail_read(t->fd, h, sizeof(*h), 0);
 	/* Any version has at least these; the rest is zero when the writer had less. */
 	const size_t least = offsetof(struct at_header, cmdline);
 
@@ -173,7 +153,7 @@ static bool read_header(struct open_trail *t)
 	TERMINATE(h->comm);
 	TERMINATE(h->writer);
 	TERMINATE(h->cmdline);
-	if (h->timens_mono_ns < -(int64_t)TIME_MAX || h->timens_mono_ns > (int64_t)TIME_MAX) {
+	if (h->timens_mono_ns < -(int64_t)TRAIL_TIME_MAX || h->timens_mono_ns > (int64_t)TRAIL_TIME_MAX) {
 		h->timens_mono_ns = 0;
 		t->pub.incomplete = true;
 	}
@@ -185,8 +165,8 @@ static bool read_header(struct open_trail *t)
 
 static bool plausible(const struct at_clock_pair *p)
 {
-	return p->mono_ns && p->mono_ns < TIME_MAX && p->real_ns && p->real_ns < TIME_MAX &&
-	       p->width_ns < TIME_MAX;
+	return p->mono_ns && p->mono_ns < TRAIL_TIME_MAX && p->real_ns && p->real_ns < TRAIL_TIME_MAX &&
+	       p->width_ns < TRAIL_TIME_MAX;
 }
 
 static int by_mono(const void *a, const void *b)
@@ -203,7 +183,7 @@ static void read_clocks(struct open_trail *t)
 	uint64_t nr;
 
 	memset(&page, 0, sizeof(page));
-	read_at(t->fd, &page, sizeof(page), h->clock_off);
+	trail_read(t->fd, &page, sizeof(page), h->clock_off);
 	nr = page.nr < AT_NR_CLOCKS ? page.nr : AT_NR_CLOCKS;
 	for (uint64_t i = 0; i < nr; i++)
 		if (plausible(&page.pair[i]))
@@ -234,9 +214,9 @@ static void read_account(struct open_trail *t)
 {
 	struct at_account_page *a = &t->pub.account;
 
-	read_at(t->fd, a, sizeof(*a), t->pub.header.account_off);
+	trail_read(t->fd, a, sizeof(*a), t->pub.header.account_off);
 	if (t->pub.header.more_off)
-		read_at(t->fd, &t->pub.more, sizeof(t->pub.more), t->pub.header.more_off);
+		trail_read(t->fd, &t->pub.more, sizeof(t->pub.more), t->pub.header.more_off);
 	if (!countable((const uint64_t *)a, sizeof(*a) / sizeof(uint64_t)) ||
 	    !countable((const uint64_t *)&t->pub.more, sizeof(t->pub.more) / sizeof(uint64_t))) {
 		say("trail %s is damaged (its account)", t->pub.path);
@@ -259,7 +239,7 @@ static bool read_schema(struct open_trail *t)
 
 	if (!text)
 		return false;
-	len = read_at(t->fd, text, len, h->schema_off);
+	len = trail_read(t->fd, text, len, h->schema_off);
 	bool ok = schema_parse(&t->schema, text, len);
 
 	free(text);
@@ -346,157 +326,6 @@ void trail_close(struct open_trail *t)
 		close(t->fd);
 	free(t->pub.path);
 	free(t);
-}
-
-/* ---- chunks -------------------------------------------------------------- */
-
-enum chunk_state trail_chunk(const struct open_trail *t, uint32_t i, struct chunk *c)
-{
-	const struct at_header *h = &t->pub.header;
-	uint64_t at = h->chunk_off + (uint64_t)i * h->chunk_size;
-	struct at_chunk again;
-	size_t got;
-
-	c->len = 0;
-	c->cut = false;
-	memset(&c->header, 0, sizeof(c->header));
-	got = read_at(t->fd, &c->header, sizeof(c->header), at);
-	if (got < sizeof(c->header))
-		return CHUNK_UNUSED;	/* cut off: said when the trail was opened */
-	if (!c->header.seq && !c->header.magic)
-		return CHUNK_UNUSED;
-	/* Of a process killed while it recycled, too: what it held is overwritten. */
-	if (c->header.generation & 1)
-		return CHUNK_RECYCLED;
-	if (c->header.magic != AT_CHUNK_MAGIC || !c->header.seq || c->header.ring > AT_LAST ||
-	    c->header.committed > h->chunk_size - sizeof(c->header))
-		return CHUNK_BAD;
-	/* The commit word was read before the events that it vouches for. */
-	atomic_thread_fence(memory_order_acquire);
-	c->len = (uint32_t)read_at(t->fd, c->bytes, c->header.committed, at + sizeof(c->header));
-	c->cut = c->len < c->header.committed;
-	atomic_thread_fence(memory_order_acquire);
-	got = read_at(t->fd, &again, sizeof(again), at);
-	if (got == sizeof(again) &&
-	    (again.generation != c->header.generation || again.seq != c->header.seq))
-		return CHUNK_RECYCLED;
-	return CHUNK_OK;
-}
-
-/* A ring is made as large as it may get, and most of it stays empty: not even looked at. */
-uint32_t trail_skip_hole(const struct open_trail *t, uint32_t i)
-{
-	const struct at_header *h = &t->pub.header;
-	off_t data;
-
-	if (i >= t->nr_chunks)
-		return i;
-	data = lseek(t->fd, (off_t)(h->chunk_off + (uint64_t)i * h->chunk_size), SEEK_DATA);
-	if (data < 0)
-		return errno == ENXIO ? t->nr_chunks : i;
-	data = (data - (off_t)h->chunk_off) / h->chunk_size;
-	return data < t->nr_chunks ? (uint32_t)data : t->nr_chunks;
-}
-
-/* ---- events -------------------------------------------------------------- */
-
-#define SIZE_OF(NAME, name, nr, when, fields, tail) [nr] = sizeof(struct ev_##name),
-#define NOTHING(t, f)
-static const uint16_t known_bytes[AT_NR_TYPES] = { AT_EVENTS(SIZE_OF, NOTHING) };
-#undef SIZE_OF
-#undef NOTHING
-
-/* Offsets of the times among the fields of each event, from trail.h. */
-static struct { uint16_t nr, off[8]; } times[AT_NR_TYPES];
-
-static void find_times(void)
-{
-	const struct schema *own = schema_own();
-
-	for (unsigned type = 0; type < AT_NR_TYPES; type++) {
-		const struct schema_event *e = &own->event[type];
-
-		times[type].nr = 0;
-		for (uint32_t i = 0; i < e->nr_fields; i++) {
-			size_t len = strlen(e->field[i].name);
-
-			if (e->field[i].size == 8 && !e->field[i].is_signed && len > 3 &&
-			    !strcmp(e->field[i].name + len - 3, "_ns") && times[type].nr < 8)
-				times[type].off[times[type].nr++] = e->field[i].off;
-		}
-	}
-}
-
-/* A time that no clock can show comes from damage; sums with it would overflow. */
-static bool times_plausible(const struct schema_event *e, uint16_t type, const uint8_t *fields)
-{
-	static bool found;
-
-	if (!found) {
-		find_times();
-		found = true;
-	}
-	for (unsigned i = 0; i < times[type].nr; i++) {
-		uint64_t ns;
-
-		if (times[type].off[i] + sizeof(ns) > e->bytes)
-			break;
-		memcpy(&ns, fields + times[type].off[i], sizeof(ns));
-		if (ns >= TIME_MAX)
-			return false;
-	}
-	return true;
-}
-
-bool chunk_next(const struct open_trail *t, const struct chunk *c, uint32_t *off,
-		struct place *place, uint64_t *bad)
-{
-	while (c->len - *off >= sizeof(place->event)) {
-		uint32_t at = *off, left = c->len - at, padded;
-		struct at_event *ev = &place->event;
-		const struct schema_event *e;
-
-		memcpy(ev, c->bytes + at, sizeof(*ev));
-		if (ev->len < sizeof(*ev) || ev->len > left)
-			break;		/* lost our footing: the rest cannot be told apart */
-		padded = (ev->len + 7u) & ~7u;
-		*off = padded < left ? at + padded : c->len;
-		e = ev->type < AT_NR_TYPES ? &t->schema.event[ev->type] : NULL;
-		place->off = at;
-		place->known = ev->type < AT_NR_TYPES && known_bytes[ev->type];
-		if (ev->type != AT_EV_NONE && ev->ns < TIME_MAX &&
-		    (!e || !e->name || ev->len >= sizeof(*ev) + e->bytes) &&
-		    (!place->known || times_plausible(e, ev->type, c->bytes + at + sizeof(*ev))))
-			return true;
-		*bad += padded;
-	}
-	if (!c->cut)	/* else it is the half of an event that the cut has left */
-		*bad += c->len - *off;
-	*off = c->len;
-	return false;
-}
-
-void trail_event(struct open_trail *t, const struct chunk *c, const struct place *place,
-		 struct event *ev)
-{
-	uint16_t type = place->event.type;
-	uint32_t bytes = type < AT_NR_TYPES ? t->schema.event[type].bytes : 0;
-	uint32_t behind = place->event.len - (uint32_t)sizeof(struct at_event);
-
-	ev->trail = &t->pub;
-	ev->type = type;
-	ev->tid = place->event.tid;
-	ev->ns = place->event.ns;
-	ev->raw = c->bytes + place->off + sizeof(struct at_event);
-	ev->raw_len = bytes;
-	ev->tail = (const char *)ev->raw + bytes;
-	ev->tail_len = behind - bytes;
-	if (place->known) {
-		uint32_t known = known_bytes[type], both = bytes < known ? bytes : known;
-
-		memcpy(&ev->topic, ev->raw, both);
-		memset((uint8_t *)&ev->topic + both, 0, known - both);
-	}
 }
 
 /* ---- names --------------------------------------------------------------- */

@@ -51,6 +51,12 @@ struct open_trail *trail_open(const char *path);
 struct open_trail *trail_adopt(const char *name, int fd);
 void trail_close(struct open_trail *t);
 
+/* Later than any clock will show: a time beyond it is damage (2^61 ns are 73 years). */
+#define TRAIL_TIME_MAX	(1ULL << 61)
+
+/* As much as there is; an error reads like the end of the file. */
+size_t trail_read(int fd, void *buf, size_t len, uint64_t at);
+
 /* A chunk's header and its whole events, in memory of the caller. */
 struct chunk {
 	struct at_chunk header;
