@@ -73,7 +73,9 @@ void spans_because(struct spans *s, int64_t ns, enum tl_cause cause)
 {
 	if (!s->open_since || s->open_cause == cause)
 		return;
-	if (s->open_cause != TL_CAUSE_UNKNOWN && s->open_cause != TL_CAUSE_COLD_START) {
+	/* A handshake that broke off, and then nobody to shake hands with: that was no login that failed. */
+	if (s->open_cause != TL_CAUSE_UNKNOWN && s->open_cause != TL_CAUSE_COLD_START &&
+	    !(s->open_cause == TL_CAUSE_AUTH && cause == TL_CAUSE_UNREACHABLE)) {
 		spans_close(s, ns);
 		spans_open(s, ns, cause);
 	}
