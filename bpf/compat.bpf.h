@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * compat.bpf.h - every difference between kernels, each with the commit that
- * made it.  Minimum: 5.8 (457f44363a88, BPF ring buffer).
+ * made it.  Minimum: 5.8 (457f44363a88, BPF ring buffer); 5.12 for all but requests
+ * (5ffa25502b5a, BPF_CMPXCHG).
  *
  * Which tracepoints there are, and with how many arguments, user space reads from
  * the kernel's BTF and chooses among the programs (load.c, pieces.c):

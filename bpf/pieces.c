@@ -76,23 +76,23 @@ const struct cover covers[AT_NR_COVER] = {
 	[AT_COVER_REQUEST] = { "request",
 		"size, API key, version, correlation id and client id of each request; of a Produce also acks, timeout, "
 		"topic, partition and the 61-byte header of its first 16 batches; size and correlation id of each response, of a Produce's the throttle time; "
-		"the peer's address and port", LEVEL_FULL },
-	[AT_COVER_ARRIVAL] = { "arrival", "sequence numbers of TCP segments to the broker's ports", LEVEL_FULL },
-	[AT_COVER_APPEND] = { "append", "the 61-byte header of the first 16 batches of each write to a segment; whether a file was opened to be written through (O_DSYNC)", LEVEL_APPEND },
+		"the peer's address and port", LEVEL_FULL, NULL },
+	[AT_COVER_ARRIVAL] = { "arrival", "sequence numbers of TCP segments to the broker's ports", LEVEL_FULL, NULL },
+	[AT_COVER_APPEND] = { "append", "the 61-byte header of the first 16 batches of each write to a segment; whether a file was opened to be written through (O_DSYNC)", LEVEL_APPEND, NULL },
 	[AT_COVER_SYNC] = { "sync", "names, inode and device numbers of files under the log directories; of an io_submit the operation and descriptor of its "
 		"first 16 requests, of an io_uring request the same", LEVEL_DISK,
 		"syncs by io_uring on XFS, which does not say when they end; at --level disk, writes to files opened O_DSYNC" },
 	[AT_COVER_BLOCK] = { "block", "device, sector, size, flags and inode number of each request of the log directories' disks, and of the disk beneath a "
-		"stacked one; id and name of the thread that queued it", LEVEL_DISK },
-	[AT_COVER_JOURNAL] = { "journal", "device and transaction number of each jbd2 commit, device of each log write of XFS; id and name of the thread whose sync came first; how long the broker's threads hold a handle, and for which inode", LEVEL_DISK },
-	[AT_COVER_WAKE] = { "wake", "which thread of the broker ended the last futex sleep of one that appends, and how long that was", LEVEL_FULL },
-	[AT_COVER_NAP] = { "nap", "when a thread sleeps within its append or sync, for how long, what the tracepoint before said of it, and the sector of the block of metadata that it looked up last", LEVEL_DISK },
-	[AT_COVER_HEALTH] = { "health", "/sys/dev/block/*/stat, every 3 s", LEVEL_DISK },
+		"stacked one; id and name of the thread that queued it", LEVEL_DISK, NULL },
+	[AT_COVER_JOURNAL] = { "journal", "device and transaction number of each jbd2 commit, device of each log write of XFS; id and name of the thread whose sync came first; how long the broker's threads hold a handle, and for which inode", LEVEL_DISK, NULL },
+	[AT_COVER_WAKE] = { "wake", "which thread of the broker ended the last futex sleep of one that appends, and how long that was", LEVEL_FULL, NULL },
+	[AT_COVER_NAP] = { "nap", "when a thread sleeps within its append or sync, for how long, what the tracepoint before said of it, and the sector of the block of metadata that it looked up last", LEVEL_DISK, NULL },
+	[AT_COVER_HEALTH] = { "health", "/sys/dev/block/*/stat, every 3 s", LEVEL_DISK, NULL },
 };
 
 void load_describe(const struct probe *p, FILE *to)
 {
-	fprintf(to, "needs: root (CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE to read other processes' /proc, CAP_SYS_ADMIN to mount tracefs), Linux 5.8 with BTF\n");
+	fprintf(to, "needs: root (CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE to read other processes' /proc, CAP_SYS_ADMIN to mount tracefs), Linux 5.12 with BTF\n");
 	for (unsigned c = 0; c < AT_NR_COVER; c++) {
 		if (p->opt.level < covers[c].from)
 			continue;

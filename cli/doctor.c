@@ -157,7 +157,7 @@ static bool check_kernel(void)
 	sscanf(u.release, "%u.%u", &major, &minor);
 	/* BPF_MAP_TYPE_RINGBUF came with 5.8, commit 457f44363a88. */
 	if (major < 5 || (major == 5 && minor < 8)) {
-		finding(POOR, "kernel", "%s: the probe needs the BPF ring buffer, Linux 5.8 or newer", u.release);
+		finding(POOR, "kernel", "%s: the probe needs the BPF ring buffer, Linux 5.8 or newer (5.12 for syncs, appends and disks)", u.release);
 		return false;
 	}
 	finding(GOOD, "kernel", "%s %s", u.release, u.machine);
