@@ -273,7 +273,7 @@ void conn_overdue(struct thread *t, struct conn *c, uint64_t before_ns);	/* sent
 
 /* ---- tcp.c --------------------------------------------------------------- */
 
-void tcp_look(int fd, struct conn *c, bool readable);
+void tcp_look(int fd, struct conn *c, bool readable, uint64_t now);
 void tcp_late(struct conn *c, uint64_t due_ns);		/* a wait at it that should have been over then */
 void tcp_ends(int fd, struct ev_conn *ev);	/* its two addresses */
 

@@ -174,6 +174,8 @@ static void received(int fd, const struct iovec *iov, size_t nr, ssize_t n, int 
 		conn_peer_ended(sock_conn(fd), n ? saved : 0);
 	if (c && conn_usable(c)) {
 		now = at_now();
+		/* One answer after the other is read without a poll between them. */
+		tcp_look(fd, c, true, now);
 		for (size_t i = 0; i < nr && left; i++) {
 			size_t len = iov[i].iov_len < left ? iov[i].iov_len : left;
 
@@ -244,7 +246,7 @@ int sock_poll(struct pollfd *fds, unsigned long nr, int timeout_ms)
 		struct conn *c = is_watched(fds[i].fd) && !live_idle() ? sock_conn(fds[i].fd) : NULL;
 
 		if (unlikely(c != NULL)) {
-			tcp_look(fds[i].fd, c, r > 0 && fds[i].revents & POLLIN);
+			tcp_look(fds[i].fd, c, r > 0 && fds[i].revents & POLLIN, at_now());
 			if (due)
 				tcp_late(c, due);
 			due = 0;

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * tcp.c - what TCP knows of a connection whose request is overdue: acknowledged by
- * the peer's kernel and unanswered, or not even acknowledged.  Asked inside the
- * app's own poll(), where librdkafka's broker thread waits, once a second at most, or ten times
- * when an overdue answer has come.  And its
- * two addresses.
+ * the peer's kernel and unanswered, or not even acknowledged.  Asked inside the app's
+ * own poll() and recv(), where librdkafka's broker thread is, once a second at most, or
+ * ten times when an overdue answer has come.  And its two addresses.
  */
 #include <errno.h>
 #include <linux/sockios.h>
@@ -100,9 +99,9 @@ void tcp_late(struct conn *c, uint64_t due_ns)
 	errno = saved;
 }
 
-void tcp_look(int fd, struct conn *c, bool readable)
+void tcp_look(int fd, struct conn *c, bool readable, uint64_t now)
 {
-	uint64_t now = at_now(), since = conn_waiting_since(c);
+	uint64_t since = conn_waiting_since(c);
 	int saved = errno;
 	struct thread *t;
 

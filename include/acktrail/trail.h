@@ -252,7 +252,7 @@ E(TCP, tcp, 22, "sampled inside a wrapped call", \
 	F(u64, overdue_ns)			/* oldest unanswered request since its last byte */ \
 	F(u32, conn) F(u32, unsent) F(u32, unacked) F(u32, retransmits) \
 	F(u32, rtt_us) F(u32, backoff) \
-	F(u32, unread_ms) F(u32, pad), "")	/* the last bytes that came lie unread for so long, 0 none do */ \
+	F(u32, unread_ms) F(u32, pad), "")	/* the last bytes that came lay unread for so long, 0 none did */ \
 E(LATE, late, 23, "return of a wait that was to end before", \
 	F(u64, due_ns)				/* its timeout: from then on the thread had no CPU, or was stopped */ \
 	F(u32, conn) F(u32, pad), "")		/* it waited at */ \
