@@ -15,4 +15,4 @@ def run(lab):
     app = lab.app(topic, linger_ms=lab.between(1500, 2000)).acked(20)
     with lab.injected(lab.disk.heal):
         lab.disk.delay(flush=lab.between(150, 250))
-        lab.hold(10)
+        lab.hold(14)
