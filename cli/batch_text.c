@@ -117,6 +117,8 @@ void batch_head_text(FILE *f, const struct tl_batch *b, bool colour)
 	if (b->outcome != TL_OUTCOME_ACKED && b->outcome != TL_OUTCOME_BROKER_ONLY)
 		fprintf(f, "  %s, in log: %s%s", b->sent ? "sent" : "never sent", in_log_name(b->in_log),
 			b->in_log_by && !strcmp(b->in_log_by, "log-dump") ? " (by the log dump)" : "");
+	else if (b->outcome == TL_OUTCOME_BROKER_ONLY && b->in_log != TL_IN_LOG_YES)
+		fprintf(f, "  no append seen, in log: %s", in_log_name(b->in_log));
 	if (b->outcome == TL_OUTCOME_BROKER_ONLY)
 		sender_text(f, &b->producer);
 	if (b->nr_attempts > 1)

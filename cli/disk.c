@@ -315,7 +315,7 @@ int cmd_disk(int argc, char **argv)
 		say("no probe's trail among these, and only a probe on the broker's host sees its disk: run "
 		    "`acktrail probe` there and name its trail, too");
 	else if (!args.syncs)
-		say("the probe saw no sync");
+		say("no sync to tell: the probe saw none, or the filters leave none");
 	for (int i = 0; i < args.nr_devices; i++) {
 		free(args.device[i].syncs);
 		free((char *)args.device[i].name);

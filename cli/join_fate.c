@@ -169,10 +169,9 @@ static const char *expired_by(const struct tl_batch *b)
 void fate_log(struct join *j, struct jbatch *jb)
 {
 	struct tl_batch *b = &jb->b;
-	bool acked = b->outcome == TL_OUTCOME_ACKED || b->outcome == TL_OUTCOME_BROKER_ONLY;
 
 	log_judge(j, jb);
-	b->resend = acked || b->in_log == TL_IN_LOG_YES ? TL_RESEND_DUPLICATES :
+	b->resend = b->outcome == TL_OUTCOME_ACKED || b->in_log == TL_IN_LOG_YES ? TL_RESEND_DUPLICATES :
 		    b->in_log == TL_IN_LOG_NO ? TL_RESEND_SAFE : TL_RESEND_MAY_DUPLICATE;
 	if (b->resolved_ns && b->outcome != TL_OUTCOME_OPEN && b->end_ns > b->resolved_ns)
 		b->resolved_ns = b->end_ns;

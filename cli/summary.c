@@ -198,7 +198,7 @@ static int slowest_group(struct group *a, struct group *b)
 static void group_text(const struct group *g)
 {
 	bool done[TL_NR_PHASES] = { 0 };
-	char t[40], w[40], where[100];
+	char t[40], w[40], where[100], not_acked[24] = "-";	/* which a broker alone does not know */
 	uint64_t lost = 0;
 	int n = 0;
 
@@ -218,8 +218,9 @@ static void group_text(const struct group *g)
 	}
 	for (int i = TL_OUTCOME_FAILED; i <= TL_OUTCOME_LOST; i++)
 		lost += g->ended[i];
-	printf("  %-22.60s %7" PRIu64 " %8" PRIu64 " %9" PRIu64 " %s %s  %s\n", g->name + 1, g->batches,
-	       g->messages, lost,
+	if (g->outcome[TL_OUTCOME_BROKER_ONLY] < g->batches)
+		snprintf(not_acked, sizeof(not_acked), "%" PRIu64, lost);
+	printf("  %-22.60s %7" PRIu64 " %8" PRIu64 " %9s %s %s  %s\n", g->name + 1, g->batches, g->messages, not_acked,
 	       span_column(t, sizeof(t), g->batches ? g->total_ns / (int64_t)g->batches : 0, 9),
 	       span_column(w, sizeof(w), g->worst_ns, 9), where);
 }

@@ -89,7 +89,8 @@ static int worse_first(const void *a, const void *b)
 
 static const char *kind_of(const struct why_bucket *p)
 {
-	return p->outcome == TL_OUTCOME_ACKED ? "late" : tl_outcome_names[p->outcome];
+	return p->outcome == TL_OUTCOME_ACKED ? "late" :
+	       p->outcome == TL_OUTCOME_BROKER_ONLY ? "late broker-only" : tl_outcome_names[p->outcome];
 }
 
 static void bucket_text(const struct why *args, const struct why_bucket *p)

@@ -330,6 +330,7 @@ static void test_not_whole(void **unused)
 	quickly(f, 0, 2001, &second, 15);
 	feed_end(f);
 	assert_int_equal(row(f, &first)->in_log, TL_IN_LOG_UNKNOWN);
+	assert_int_equal(row(f, &first)->resend, TL_RESEND_MAY_DUPLICATE);
 	assert_int_equal(row(f, &first)->verdict.cause, TL_CAUSE_UNKNOWN);
 	assert_int_equal(row(f, &second)->verdict.cause, TL_CAUSE_UNKNOWN);
 	feed_free(f);
