@@ -23,6 +23,7 @@ struct peer {
 	uint32_t in_flight;
 	bool	 ever_up;
 	bool	 states;		/* the library tells its state: surer than connections */
+	uint32_t address;		/* a hash of the last one told, 0 none */
 	enum { PEER_OTHER, PEER_CONNECT, PEER_TLS, PEER_AUTH, PEER_UP } state;	/* last told */
 	int64_t	 state_ns;		/* since */
 	struct conn *last;

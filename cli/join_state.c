@@ -68,6 +68,20 @@ static void peer_down(struct peer *p, int64_t ns, int from, int64_t from_ns, boo
 	}
 }
 
+/*
+ * librdkafka may leave it to another handle of the same address to connect again (that of
+ * bootstrap.servers): what that one meets holds for this one, too.
+ */
+static void address_refused(struct join *j, const struct peer *p, int64_t ns)
+{
+	struct peer *o, *tmp;
+
+	HASH_ITER(hh, j->peers, o, tmp)
+		if (o != p && o->key.trail == p->key.trail && o->key.conn == p->key.conn && o->address == p->address &&
+		    o->down.open_since && o->down.open_cause == TL_CAUSE_UNKNOWN)
+			spans_because(&o->down, ns, TL_CAUSE_UNREACHABLE);
+}
+
 /* A SYN that nobody answered for long enough to be sent again: dropped without a word. */
 static void connecting_ends(struct peer *p, int64_t ns)
 {
@@ -101,6 +115,7 @@ void broker_state(struct join *j, struct jtrail *t, const struct event *ev)
 	if (ev->broker_state.broker < 0)
 		key.corr = address_of(ev);
 	p = peer_get(j, key);
+	p->address = address_of(ev);
 	if (!p->states) {
 		p->states = true;
 		if (!p->down.open_since && !p->down.nr && !(in && in->conf.flags & AT_INST_EARLIER))
@@ -135,6 +150,8 @@ void broker_state(struct join *j, struct jtrail *t, const struct event *ev)
 	} else {
 		peer_down(p, ns, state_is(ev, down) ? from : PEER_OTHER, from_ns, whole);
 		why = state_is(ev, down) ? cause_of_down(from, ns - from_ns) : TL_CAUSE_UNKNOWN;
+		if (why == TL_CAUSE_UNREACHABLE)
+			address_refused(j, p, ns);
 		if (in && !in->ever_up && why != TL_CAUSE_UNKNOWN) {
 			spans_open(&in->no_broker, in->begin_ns, why);
 			spans_because(&in->no_broker, ns, why);

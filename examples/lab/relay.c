@@ -19,6 +19,7 @@
  *			that for good, new ones pass
  *	refuse		no new connection; those that are there go on
  *	reset		connections are reset, new ones at once
+ *	gone		both at once: connections are reset, and no new ones
  *	divert PORT	those that are there are reset, new ones led to another port of the same host
  *
  * One thread, one poll(); up to 128 connections.
@@ -49,9 +50,9 @@
 #define CHUNK		65536
 #define MAX_HELD	(64u << 20)	/* bytes held one way; then it reads no more */
 
-enum mode { PASS, DELAY, HOLD, STALL, DROP, FORGET, REFUSE, RESET, DIVERT, NR_MODES };
+enum mode { PASS, DELAY, HOLD, STALL, DROP, FORGET, REFUSE, RESET, GONE, DIVERT, NR_MODES };
 static const char *const modes[NR_MODES] = {
-	"pass", "delay", "hold", "stall", "drop", "forget", "refuse", "reset", "divert"
+	"pass", "delay", "hold", "stall", "drop", "forget", "refuse", "reset", "gone", "divert"
 };
 
 struct chunk {
@@ -282,7 +283,7 @@ static void become(enum mode to)
 	enum mode from = mode;
 
 	mode = to;
-	if (to == REFUSE)
+	if (to == REFUSE || to == GONE)
 		close_listener();
 	else if (listener < 0)
 		listen_on(port);
@@ -297,7 +298,7 @@ static void become(enum mode to)
 			lose_packets(p->client, true);
 			p->lost = true;
 		}
-	for (struct pair *p = pairs; p < pairs + NR_PAIRS && (to == RESET || to == DIVERT); p++)
+	for (struct pair *p = pairs; p < pairs + NR_PAIRS && (to == RESET || to == GONE || to == DIVERT); p++)
 		if (p->client >= 0)
 			pair_end(p, true);
 }
