@@ -150,7 +150,7 @@ void broker_state(struct join *j, struct jtrail *t, const struct event *ev)
 	} else {
 		peer_down(p, ns, state_is(ev, down) ? from : PEER_OTHER, from_ns, whole);
 		why = state_is(ev, down) ? cause_of_down(from, ns - from_ns) : TL_CAUSE_UNKNOWN;
-		if (why == TL_CAUSE_UNREACHABLE)
+		if (why == TL_CAUSE_UNREACHABLE && whole)	/* else it may have connected in between */
 			address_refused(j, p, ns);
 		if (in && !in->ever_up && why != TL_CAUSE_UNKNOWN) {
 			spans_open(&in->no_broker, in->begin_ns, why);
