@@ -4,6 +4,13 @@
 #include "batch_view.h"
 #include "join.h"
 
+/* The names of timeline.h, ready to be written. */
+#define WORD(e, s) OUT_WORD(s),
+#define CAUSE_WORD(e, s, t) OUT_WORD(s),
+static const struct out_word outcomes[] = { TL_OUTCOMES(WORD) }, phases[] = { TL_PHASES(WORD) }, parts[] = { TL_PARTS(WORD) },
+	knowns[] = { TL_KNOWNS(WORD) }, joins[] = { TL_JOINS(WORD) }, tiers[] = { TL_TIERS(WORD) },
+	causes[] = { TL_CAUSES(CAUSE_WORD) };
+
 const char *in_log_name(enum tl_in_log l)
 {
 	return l == TL_IN_LOG_YES ? "yes" : l == TL_IN_LOG_NO ? "no" : "unknown";
@@ -52,7 +59,7 @@ static void attempt_json(struct out *o, const struct tl_attempt *a)
 	if (a->on_wire || a->read_ns)
 		out_u64(o, "corr_id", a->corr_id);
 	if (a->inferred)
-		out_text(o, "known", tl_known_names[TL_KNOWN_INFERRED]);
+		out_word(o, "known", &knowns[TL_KNOWN_INFERRED]);
 	time_json(o, "write_begin_ns", a->write_begin_ns);
 	time_json(o, "write_end_ns", a->write_end_ns);
 	time_json(o, "broker_first_ns", a->first_ns);
@@ -111,21 +118,21 @@ static void commit_json(struct out *o, const struct tl_commit *m)
 static void phase_json(struct out *o, const struct tl_phase *p)
 {
 	out_object(o, NULL);
-	out_text(o, "name", tl_phase_names[p->name]);
+	out_word(o, "name", &phases[p->name]);
 	out_s64(o, "begin_ns", p->begin_ns);
 	out_s64(o, "ns", p->ns);
 	if (p->attempt)
 		out_u64(o, "attempt", p->attempt);
 	if (p->known != TL_KNOWN_UNKNOWN)
-		out_text(o, "known", tl_known_names[p->known]);
+		out_word(o, "known", &knowns[p->known]);
 	if (p->known == TL_KNOWN_ACROSS && p->bound_ns)
 		out_s64(o, "bound_ns", p->bound_ns);
 	if (p->cause != TL_CAUSE_UNKNOWN) {
-		out_text(o, "cause", tl_cause_names[p->cause]);
+		out_word(o, "cause", &causes[p->cause]);
 		out_text(o, "culprit", p->culprit);
 	}
 	if (p->behind != TL_CAUSE_UNKNOWN)
-		out_text(o, "behind", tl_cause_names[p->behind]);
+		out_word(o, "behind", &causes[p->behind]);
 	if (p->chain && p->chain->has_hold)
 		hold_json(o, &p->chain->hold);
 	if (p->chain && p->chain->has_commit)
@@ -136,7 +143,7 @@ static void phase_json(struct out *o, const struct tl_phase *p)
 			if (!p->parts->part[i])
 				continue;
 			out_object(o, NULL);
-			out_text(o, "name", tl_part_names[i]);
+			out_word(o, "name", &parts[i]);
 			out_s64(o, "ns", p->parts->part[i]);
 			out_end(o);
 		}
@@ -155,7 +162,7 @@ static void phase_json(struct out *o, const struct tl_phase *p)
 void verdict_json(struct out *o, const struct tl_verdict *v)
 {
 	out_object(o, "verdict");
-	out_text(o, "cause", tl_cause_names[v->cause]);
+	out_word(o, "cause", &causes[v->cause]);
 	out_milli(o, "share", (int64_t)floor(v->share * 1000 + 0.5));
 	out_text(o, "text", v->text);
 	out_array(o, "causes");
@@ -163,12 +170,12 @@ void verdict_json(struct out *o, const struct tl_verdict *v)
 		const struct tl_cause_share *c = &v->causes[i];
 
 		out_object(o, NULL);
-		out_text(o, "cause", tl_cause_names[c->cause]);
+		out_word(o, "cause", &causes[c->cause]);
 		if (tl_cause_tiers[c->cause] != TL_TIER_NONE)
-			out_text(o, "tier", tl_tier_names[tl_cause_tiers[c->cause]]);
+			out_word(o, "tier", &tiers[tl_cause_tiers[c->cause]]);
 		out_milli(o, "share", (int64_t)floor(c->share * 1000 + 0.5));
 		if (c->known != TL_KNOWN_UNKNOWN)
-			out_text(o, "known", tl_known_names[c->known]);
+			out_word(o, "known", &knowns[c->known]);
 		out_text(o, "culprit", c->culprit);
 		out_end(o);
 	}
@@ -194,7 +201,7 @@ void batch_json(struct out *o, const struct tl_batch *b)
 		out_s64(o, "last_offset", b->base_offset + b->count - 1);
 	}
 	producer_json(o, &b->producer, b->client);
-	out_text(o, "outcome", tl_outcome_names[b->outcome]);
+	out_word(o, "outcome", &outcomes[b->outcome]);
 	out_bool(o, "sent", b->sent);
 	out_text(o, "in_log", in_log_name(b->in_log));
 	out_text(o, "in_log_by", b->in_log_by);
@@ -236,7 +243,7 @@ void batch_json(struct out *o, const struct tl_batch *b)
 		}
 		out_end(o);
 	}
-	out_text(o, "join", tl_join_names[b->join]);
+	out_word(o, "join", &joins[b->join]);
 	verdict_json(o, &b->verdict);
 	out_end(o);
 }

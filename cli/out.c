@@ -2,6 +2,7 @@
 /*
  * out.c - NDJSON, written directly.
  */
+#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,8 +57,7 @@ int out_close(struct out *o)
 	return error;
 }
 
-/* Any length. */
-static void put(struct out *o, const char *s, size_t n)
+void out_put(struct out *o, const char *s, size_t n)
 {
 	while (n) {
 		size_t part = n < OUT_BUFFER ? n : OUT_BUFFER;
@@ -83,8 +83,8 @@ void out_long_key(struct out *o, const char *key, size_t n)
 	if (o->level[o->depth].array)
 		return;
 	put_char(o, '"');
-	put(o, key, n);
-	put(o, "\":", 2);
+	out_put(o, key, n);
+	out_put(o, "\":", 2);
 }
 
 static void enter(struct out *o, const char *key, bool array)
@@ -132,49 +132,69 @@ void out_end(struct out *o)
 
 /* ---- values -------------------------------------------------------------- */
 
-static const char pairs[] =
-	"00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748"
-	"49505152535455565758596061626364656667686970717273747576777879808182838485868788899091929394959697"
-	"9899";
-
 #define SECOND	UINT64_C(1000000000)
+#define EIGHT	UINT64_C(100000000)
 
-/* Exactly that many digits, an even number; returns what is behind them. */
-static char *put_digits(char *p, uint32_t v, int digits)
+/* The eight digits of v < EIGHT as bytes 0 to 9, the first in the lowest byte: halves are split side by side. */
+static uint64_t eight_digits(uint32_t v)
 {
-	for (int i = digits - 2; i >= 0; i -= 2, v /= 100)
-		memcpy(p + i, &pairs[2 * (v % 100)], 2);
-	return p + digits;
+	uint64_t d = v / 10000 | (uint64_t)(v % 10000) << 32, high;
+
+	high = d * 10486 >> 20 & UINT64_C(0x0000007f0000007f);		/* each / 100 */
+	d = high | (d - high * 100) << 16;
+	high = d * 103 >> 10 & UINT64_C(0x000f000f000f000f);		/* each / 10 */
+	return high | (d - high * 10) << 8;
+}
+
+static void put_eight(char *p, uint64_t digits)
+{
+	digits = htole64(digits | UINT64_C(0x3030303030303030));
+	memcpy(p, &digits, sizeof(digits));
+}
+
+/* Without zeros before it; writes eight bytes, returns what is behind the number. */
+static char *put_few(char *p, uint32_t v)
+{
+	uint64_t digits = eight_digits(v);
+	unsigned zeros = (unsigned)__builtin_ctzll(digits | UINT64_C(1) << 56) / 8;	/* the last digit stays */
+
+	put_eight(p, digits >> 8 * zeros);
+	return p + 8 - zeros;
 }
 
 void out_value_u64(struct out *o, uint64_t v)
 {
-	char *p = out_room(o, 20), digits[20];
-	size_t n = sizeof(digits);
+	char *p = out_room(o, 24);
 
-	/* A time of today: ten digits of seconds, nine behind. */
-	if (v >= SECOND * SECOND && v < 10 * SECOND * SECOND) {
+	if (v < EIGHT) {
+		o->at = put_few(p, (uint32_t)v);
+	} else if (v >= SECOND * SECOND && v < 10 * SECOND * SECOND) {
+		/* A time of today: ten digits of seconds, nine behind. */
 		uint64_t sec = v / SECOND;
 		uint32_t ns = (uint32_t)(v % SECOND);
 
 		if (sec != o->sec) {
 			o->sec = sec;
-			put_digits(put_digits(o->sec_digits, (uint32_t)(sec / 100000000), 2),
-				   (uint32_t)(sec % 100000000), 8);
+			put_few(o->sec_digits, (uint32_t)(sec / EIGHT));
+			put_eight(o->sec_digits + 2, eight_digits((uint32_t)(sec % EIGHT)));
 		}
 		memcpy(p, o->sec_digits, sizeof(o->sec_digits));
-		p[10] = (char)('0' + ns / 100000000);
-		o->at = put_digits(p + 11, ns % 100000000, 8);
-		return;
+		p[10] = (char)('0' + ns / EIGHT);
+		put_eight(p + 11, eight_digits(ns % EIGHT));
+		o->at = p + 19;
+	} else {
+		uint64_t rest = v / EIGHT;
+
+		if (rest < EIGHT) {
+			p = put_few(p, (uint32_t)rest);
+		} else {
+			p = put_few(p, (uint32_t)(rest / EIGHT));
+			put_eight(p, eight_digits((uint32_t)(rest % EIGHT)));
+			p += 8;
+		}
+		put_eight(p, eight_digits((uint32_t)(v % EIGHT)));
+		o->at = p + 8;
 	}
-	for (; v >= 100; v /= 100)
-		memcpy(&digits[n -= 2], &pairs[2 * (v % 100)], 2);
-	if (v >= 10)
-		memcpy(&digits[n -= 2], &pairs[2 * v], 2);
-	else
-		digits[--n] = (char)('0' + v);
-	memcpy(p, &digits[n], sizeof(digits) - n);
-	o->at = p + sizeof(digits) - n;
 }
 
 void out_value_s64(struct out *o, int64_t v)
@@ -197,7 +217,7 @@ void out_value_milli(struct out *o, int64_t v)
 		put_char(o, '-');
 	out_value_u64(o, u / 1000);
 	if (len > 1)
-		put(o, text, len);
+		out_put(o, text, len);
 }
 
 void out_hex(struct out *o, const char *key, const void *bytes, size_t n)
@@ -248,14 +268,14 @@ static void put_escaped(struct out *o, uint8_t c)
 	char text[8];
 
 	switch (c) {
-	case '"': put(o, "\\\"", 2); return;
-	case '\\': put(o, "\\\\", 2); return;
-	case '\n': put(o, "\\n", 2); return;
-	case '\t': put(o, "\\t", 2); return;
-	case '\r': put(o, "\\r", 2); return;
+	case '"': out_put(o, "\\\"", 2); return;
+	case '\\': out_put(o, "\\\\", 2); return;
+	case '\n': out_put(o, "\\n", 2); return;
+	case '\t': out_put(o, "\\t", 2); return;
+	case '\r': out_put(o, "\\r", 2); return;
 	}
 	snprintf(text, sizeof(text), "\\u%04x", c);
-	put(o, text, 6);
+	out_put(o, text, 6);
 }
 
 static bool is_plain(uint8_t c)
@@ -269,44 +289,60 @@ static uint64_t any_zero(uint64_t w)
 	return (w - UINT64_C(0x0101010101010101)) & UINT64_C(0x8080808080808080);
 }
 
-/* How many bytes need no second look: printable ASCII. */
-static size_t plain_len(const char *s, size_t n)
+/* Eight bytes of printable ASCII, none of which needs an escape. */
+static bool are_plain(uint64_t w)
 {
 	const uint64_t each = UINT64_C(0x0101010101010101);
+
+	return !((w | any_zero(w & each * 0x60) | any_zero(w ^ each * '"') | any_zero(w ^ each * '\\') |
+		  any_zero(w ^ each * 0x7f)) & each * 0x80);
+}
+
+/* Copies what needs no second look: how many bytes. */
+static size_t put_plain(char *to, const char *s, size_t n)
+{
 	size_t i = 0;
+	uint64_t w;
 
-	for (; i + 8 <= n; i += 8) {
-		uint64_t w;
-
+	for (; i + sizeof(w) <= n; i += sizeof(w)) {
 		memcpy(&w, s + i, sizeof(w));
-		if ((w | any_zero(w & each * 0x60) | any_zero(w ^ each * '"') | any_zero(w ^ each * '\\') |
-		     any_zero(w ^ each * 0x7f)) & each * 0x80)
+		if (!are_plain(w))
 			break;
+		memcpy(to + i, &w, sizeof(w));
 	}
-	while (i < n && is_plain((uint8_t)s[i]))
-		i++;
+	/* The rest of most strings: the last eight bytes once more. */
+	if (i && i < n && i + sizeof(w) > n) {
+		memcpy(&w, s + n - sizeof(w), sizeof(w));
+		if (are_plain(w)) {
+			memcpy(to + n - sizeof(w), &w, sizeof(w));
+			return n;
+		}
+	}
+	for (; i < n && is_plain((uint8_t)s[i]); i++)
+		to[i] = s[i];
 	return i;
 }
 
 void out_value_str(struct out *o, const char *s, size_t n)
 {
 	put_char(o, '"');
-	for (size_t i = 0, plain = 0; i <= n; ) {
-		size_t len;
+	for (size_t i = 0; i < n; ) {
+		size_t part = n - i < OUT_BUFFER / 2 ? n - i : OUT_BUFFER / 2, len;
 
-		i += plain_len(s + i, n - i);
-		len = i < n ? utf8_len(s + i, n - i) : 0;
+		len = put_plain(out_room(o, part), s + i, part);
+		o->at += len;
+		i += len;
+		if (i == n || len == part)
+			continue;
+		len = utf8_len(s + i, n - i);
 		if (len > 1) {
+			out_put(o, s + i, len);
 			i += len;
 			continue;
 		}
-		put(o, s + plain, i - plain);
-		if (i == n)
-			break;
 		if (!len)
 			o->level[o->depth].raw = true;
-		put_escaped(o, (uint8_t)s[i]);
-		plain = ++i;
+		put_escaped(o, (uint8_t)s[i++]);
 	}
 	put_char(o, '"');
 }

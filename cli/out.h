@@ -29,6 +29,7 @@
 #define OUT_BUFFER	(256u << 10)
 #define OUT_DEPTH	16	/* objects and arrays within each other */
 #define OUT_KEY		256u	/* longer keys take the slow way */
+#define OUT_WORD_BYTES	28u
 
 struct out {
 	char	*buf, *at, *end;	/* at: where the next byte goes */
@@ -57,6 +58,12 @@ static inline void out_bool(struct out *o, const char *key, bool v);
 static inline void out_str(struct out *o, const char *key, const char *s, size_t n);
 static inline void out_text(struct out *o, const char *key, const char *s);	/* NUL-terminated; NULL: nothing */
 static inline void out_milli(struct out *o, const char *key, int64_t thousandths);	/* 970: 0.97 */
+
+/* A word of our own, quoted beforehand: nothing in it needs an escape. */
+struct out_word { char text[OUT_WORD_BYTES]; uint32_t len; };
+#define OUT_WORD(s) { "\"" s "\"", sizeof(s) + 1 }
+static inline void out_word(struct out *o, const char *key, const struct out_word *w);
+
 void out_hex(struct out *o, const char *key, const void *bytes, size_t n);	/* "00ff…" */
 
 /* ---- how --------------------------------------------------------------------------- */
@@ -67,6 +74,7 @@ void out_value_s64(struct out *o, int64_t v);
 void out_value_milli(struct out *o, int64_t v);
 void out_value_str(struct out *o, const char *s, size_t n);
 void out_long_key(struct out *o, const char *key, size_t n);
+void out_put(struct out *o, const char *s, size_t n);	/* bytes as they are, any length */
 
 /* Room for n bytes, at most OUT_BUFFER. */
 static inline char *out_room(struct out *o, size_t n)
@@ -129,6 +137,13 @@ static inline void out_text(struct out *o, const char *key, const char *s)
 {
 	if (s)
 		out_str(o, key, s, strlen(s));
+}
+
+static inline void out_word(struct out *o, const char *key, const struct out_word *w)
+{
+	out_key(o, key);
+	memcpy(out_room(o, sizeof(w->text)), w->text, sizeof(w->text));	/* all of it: a known length is quick */
+	o->at += w->len;
 }
 
 static inline void out_milli(struct out *o, const char *key, int64_t thousandths)

@@ -4,7 +4,8 @@
  *
  * Chunks are read in the order of their earliest events, which reader_index.c has found,
  * and sorted.  A heap of those in memory says whose event is next; a chunk stays until
- * its last one has been handed out.
+ * its last one has been handed out.  Where there is much to read a thread of its own does
+ * all that, reader_ahead.c.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -117,14 +118,14 @@ static bool load(struct reader *r, struct source *s)
 	enum chunk_state state;
 
 	if (!l) {
-		t->pub.incomplete = true;
+		t->failed = true;
 		return false;
 	}
 	r->nr_loaded++;
 	state = trail_chunk(t, s->index, &l->chunk);
 	if (state != CHUNK_OK || l->chunk.header.seq != s->seq ||
 	    l->chunk.header.generation != s->generation) {
-		t->pub.recycled_chunks++;
+		t->nr_recycled++;
 		goto drop;
 	}
 	if (l->chunk.len > s->committed)
@@ -208,7 +209,7 @@ static void load_due(struct reader *r)
 		if (!load(r, s)) {
 			r->nr_done++;
 		} else if (!push(r, (struct turn){ next_key(s), nr })) {
-			s->trail->pub.incomplete = true;
+			s->trail->failed = true;
 			unload(r, s);
 		}
 	}
@@ -216,6 +217,8 @@ static void load_due(struct reader *r)
 
 void reader_rewind(struct reader *r)
 {
+	ahead_stop(r);
+	r->begun = false;
 	for (size_t i = 0; i < r->nr_sources; i++) {
 		struct source *s = &r->source[i];
 
@@ -250,25 +253,48 @@ static void advance(struct reader *r)
 		sift_down(r, t);
 }
 
-bool reader_next(struct reader *r, struct event *ev)
+bool reader_merge(struct reader *r, struct merged *m)
 {
-	struct place place;
 	struct source *s;
 
 	if (r->advance)
 		advance(r);
 	load_due(r);
-	if (!r->nr_heap) {
+	if (!r->nr_heap)
+		return false;
+	s = &r->source[r->heap[0].source];
+	m->trail = s->trail;
+	m->bytes = s->loaded->chunk.bytes + s->loaded->item[s->loaded->pos].off;
+	r->advance = true;
+	return true;
+}
+
+/* What the merging met goes into the trail only at its end: it may run in another thread than those who read that. */
+static void publish(struct open_trail *t)
+{
+	t->pub.incomplete |= t->failed;
+	t->pub.recycled_chunks += t->nr_recycled;
+	t->failed = false;
+	t->nr_recycled = 0;
+}
+
+bool reader_next(struct reader *r, struct event *ev)
+{
+	struct merged m;
+
+	if (!r->begun) {
+		r->ahead = r->nr_sources >= AHEAD_SOURCES ? ahead_start(r) : NULL;
+		r->begun = true;
+	}
+	if (!(r->ahead ? ahead_next(r->ahead, &m) : reader_merge(r, &m))) {
+		ahead_stop(r);
 		say_progress_done();
+		for (int i = 0; i < r->nr_trails; i++)
+			publish(r->trail[i]);
 		return false;
 	}
-	s = &r->source[r->heap[0].source];
-	place.off = s->loaded->item[s->loaded->pos].off;
-	memcpy(&place.event, s->loaded->chunk.bytes + place.off, sizeof(place.event));
-	place.known = place.event.type < AT_NR_TYPES && schema_own()->event[place.event.type].name;
-	trail_event(s->trail, &s->loaded->chunk, &place, ev);
-	s->trail->pub.nr_events++;
-	r->advance = true;
+	trail_event(m.trail, m.bytes, ev);
+	m.trail->pub.nr_events++;
 	return true;
 }
 
@@ -326,6 +352,7 @@ void reader_close(struct reader *r)
 {
 	if (!r)
 		return;
+	ahead_stop(r);
 	for (size_t i = 0; i < r->nr_sources; i++)
 		unload(r, &r->source[i]);
 	for (struct loaded *l = r->free, *next; l; l = next) {

@@ -138,7 +138,7 @@ static bool survey(struct open_trail *t, const struct chunk *c, uint64_t *min_ns
 		if (!place.known)
 			t->pub.unknown_events++;
 		if (place.known && event_is_name(place.event.type)) {
-			trail_event(t, c, &place, &ev);
+			trail_event(t, c->bytes + place.off, &ev);
 			trail_learn_name(t, &ev);
 			continue;
 		}
@@ -148,7 +148,7 @@ static bool survey(struct open_trail *t, const struct chunk *c, uint64_t *min_ns
 		if (place.event.ns > *max_ns)
 			*max_ns = place.event.ns;
 		if (place.event.type == AT_EV_INSTANCE) {
-			trail_event(t, c, &place, &ev);
+			trail_event(t, c->bytes + place.off, &ev);
 			if (!ev.instance.role && ev.instance.message_timeout_ms < UINT32_MAX &&
 			    ev.instance.message_timeout_ms * 1000000 > t->pub.timeout_ns)
 				t->pub.timeout_ns = ev.instance.message_timeout_ms * 1000000;

@@ -38,6 +38,12 @@ struct turn {
 	uint32_t source;
 };
 
+/* An event where it lies: its struct at_event, fields and tail. */
+struct merged {
+	struct open_trail *trail;
+	const uint8_t *bytes;
+};
+
 struct reader {
 	struct open_trail **trail;
 	int	 nr_trails;
@@ -49,10 +55,12 @@ struct reader {
 	struct turn *heap;		/* those in memory */
 	size_t	 nr_heap, heap_room;
 	struct loaded *free;
-	size_t	 nr_loaded;		/* chunks in memory */
+	_Atomic size_t nr_loaded;	/* chunks in memory */
 	size_t	 nr_done;		/* sources used up, for the progress */
 	bool	 advance;		/* heap[0]'s event was handed out */
 	bool	 want_unknown;
+	bool	 begun;			/* to hand out events */
+	struct ahead *ahead;		/* a thread that merges; NULL: whoever asks does */
 	uint64_t types;			/* that are handed out, a bit each */
 };
 
@@ -60,6 +68,15 @@ static inline int64_t reader_axis(const struct open_trail *t, uint64_t raw_ns)
 {
 	return (int64_t)(raw_ns + (uint64_t)t->pub.to_axis_ns);
 }
+
+/* reader.c: the next event of all that are in memory or due; false at the end.  Valid until the next call. */
+bool reader_merge(struct reader *r, struct merged *m);
+
+/* reader_ahead.c: the same by a thread that is ahead of who asks; fewer sources are not worth it. */
+#define AHEAD_SOURCES	32
+struct ahead *ahead_start(struct reader *r);	/* NULL: one CPU, or no thread to be had */
+bool ahead_next(struct ahead *a, struct merged *m);
+void ahead_stop(struct reader *r);
 
 /* reader_index.c */
 void reader_add(struct reader *r, const char *path, int fd);	/* fd: of what was unpacked, which it takes; else -1 */

@@ -3,6 +3,7 @@
  * say.c - words for people.
  */
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,7 +15,7 @@
 #define PROGRESS_AFTER_NS	500000000u
 #define PROGRESS_EVERY_NS	100000000u
 
-static bool shown;	/* a progress line stands on the terminal */
+static atomic_bool shown;	/* a progress line stands on the terminal; a reader's thread may show it */
 static bool off;
 
 static void clear_progress(void)

@@ -153,25 +153,23 @@ bool chunk_next(const struct open_trail *t, const struct chunk *c, uint32_t *off
 	return false;
 }
 
-void trail_event(struct open_trail *t, const struct chunk *c, const struct place *place,
-		 struct event *ev)
+void trail_event(struct open_trail *t, const uint8_t *bytes, struct event *ev)
 {
-	uint16_t type = place->event.type;
-	uint32_t bytes = type < AT_NR_TYPES ? t->schema.event[type].bytes : 0;
-	uint32_t behind = place->event.len - (uint32_t)sizeof(struct at_event);
+	struct at_event head;
+	uint32_t len, known;
 
+	memcpy(&head, bytes, sizeof(head));
+	len = head.type < AT_NR_TYPES ? t->schema.event[head.type].bytes : 0;
+	known = head.type < AT_NR_TYPES ? known_bytes[head.type] : 0;
 	ev->trail = &t->pub;
-	ev->type = type;
-	ev->tid = place->event.tid;
-	ev->ns = place->event.ns;
-	ev->raw = c->bytes + place->off + sizeof(struct at_event);
-	ev->raw_len = bytes;
-	ev->tail = (const char *)ev->raw + bytes;
-	ev->tail_len = behind - bytes;
-	if (place->known) {
-		uint32_t known = known_bytes[type], both = bytes < known ? bytes : known;
-
-		memcpy(&ev->topic, ev->raw, both);
-		memset((uint8_t *)&ev->topic + both, 0, known - both);
-	}
+	ev->type = head.type;
+	ev->tid = head.tid;
+	ev->ns = head.ns;
+	ev->raw = bytes + sizeof(head);
+	ev->raw_len = len;
+	ev->tail = (const char *)ev->raw + len;
+	ev->tail_len = head.len - (uint32_t)sizeof(head) - len;
+	if (len < known)
+		memset((uint8_t *)&ev->topic + len, 0, known - len);
+	memcpy(&ev->topic, ev->raw, len < known ? len : known);
 }

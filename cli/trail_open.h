@@ -32,6 +32,8 @@ struct open_trail {
 	int	 nr_clocks;
 	struct name *name[NR_NAME_KINDS];
 	uint64_t nr_bad, nr_bad_chunks;
+	uint64_t nr_recycled;		/* met while merging; pub has them at its end */
+	bool	 failed;		/* likewise: no memory for some of it */
 };
 
 static inline struct open_trail *open_trail_of(const struct trail *t)
@@ -83,9 +85,8 @@ struct place {
 bool chunk_next(const struct open_trail *t, const struct chunk *c, uint32_t *off,
 		struct place *place, uint64_t *bad);
 
-/* Fill ev from an event of a chunk; ev->tail and ev->raw point into the chunk. */
-void trail_event(struct open_trail *t, const struct chunk *c, const struct place *place,
-		 struct event *ev);
+/* Fill ev from an event's bytes, which chunk_next() has found whole; ev->tail and ev->raw point at them. */
+void trail_event(struct open_trail *t, const uint8_t *bytes, struct event *ev);
 
 /* Remember the name that a TOPIC, FILE or THREAD event gives. */
 void trail_learn_name(struct open_trail *t, const struct event *ev);
