@@ -263,6 +263,11 @@ void join_end(struct join *j)
 	HASH_ITER(hh, table, e_, t_) { HASH_DEL(table, e_); free(e_); } \
 } while (0)
 
+#define FREE_POOLED(table, type, pool) do { \
+	struct type *e_, *t_; \
+	HASH_ITER(hh, table, e_, t_) { HASH_DEL(table, e_); pool_put(pool, e_); } \
+} while (0)
+
 void join_free(struct join *j)
 {
 	struct topic *t, *tt;
@@ -279,9 +284,9 @@ void join_free(struct join *j)
 		return;
 	while (j->pending)
 		jbatch_drop(j, j->pending);
-	HASH_ITER(hh, j->threads, th, tht) { HASH_DEL(j->threads, th); free(th->links); free(th->copies); free(th); }
-	HASH_ITER(hh, j->reqs, r, rt) { HASH_DEL(j->reqs, r); free(r->links); free(r); }
-	HASH_ITER(hh, j->breqs, br, brt) { HASH_DEL(j->breqs, br); free(br->links); free(br); }
+	HASH_ITER(hh, j->threads, th, tht) { HASH_DEL(j->threads, th); links_free(&th->links); links_free(&th->copies); free(th); }
+	HASH_ITER(hh, j->reqs, r, rt) { HASH_DEL(j->reqs, r); links_free(&r->links); pool_put(&j->pool.req, r); }
+	HASH_ITER(hh, j->breqs, br, brt) { HASH_DEL(j->breqs, br); links_free(&br->links); pool_put(&j->pool.breq, br); }
 	HASH_ITER(hh, j->bconns, bc, bct) { HASH_DEL(j->bconns, bc); bconn_free(bc); }
 	HASH_ITER(hh, j->topics, t, tt) { HASH_DEL(j->topics, t); free(t->name); free(t); }
 	HASH_ITER(hh, j->strings, s, st) { HASH_DEL(j->strings, s); free(s->s); free(s); }
@@ -299,9 +304,9 @@ void join_free(struct join *j)
 	}
 	FREE_TABLE(j->files, file);
 	FREE_TABLE(j->targets, target);
-	FREE_TABLE(j->idents, ident_slot);
-	FREE_TABLE(j->sequences, sequence_slot);
-	FREE_TABLE(j->places, place_slot);
+	FREE_POOLED(j->idents, ident_slot, &j->pool.ident);
+	FREE_POOLED(j->sequences, sequence_slot, &j->pool.sequence);
+	FREE_POOLED(j->places, place_slot, &j->pool.place);
 	plogs_free(j);
 	FREE_TABLE(j->tnames, tnames);
 	FREE_TABLE(j->devices, device);
@@ -313,5 +318,11 @@ void join_free(struct join *j)
 	free(j->blks);
 	free(j->commits);
 	free(j->pauses);
+	pool_free(&j->pool.batch);
+	pool_free(&j->pool.req);
+	pool_free(&j->pool.breq);
+	pool_free(&j->pool.ident);
+	pool_free(&j->pool.sequence);
+	pool_free(&j->pool.place);
 	free(j);
 }

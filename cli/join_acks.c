@@ -126,7 +126,7 @@ struct jbatch *acks_rest(struct join *j, struct jbatch *jb)
 			continue;
 		rest->state[n].req = r;
 		r->live_links++;
-		link_add(&r->links, &r->nr_links, rest, n);
+		link_add(&r->links, rest, n);
 	}
 	rest->in_part = true;
 	DL_APPEND_ELEM2(jb->part->open, jb, rest, part_prev, part_next);

@@ -166,8 +166,8 @@ static void append_take(struct join *j, struct jtrail *t, struct jbatch *jb, uin
 	}
 	if (th->begin_ns != begin)
 		handler_was(&jb->state[n], th, jb->topic, jb->b.partition, begin);
-	if (!th->nr_links || th->begin_ns != begin) {
-		th->nr_links = 0;
+	if (!th->links.nr || th->begin_ns != begin) {
+		th->links.nr = 0;
 		th->begin_ns = begin;
 		th->fsync_ns = 0;
 		th->culprit = NULL;
@@ -180,7 +180,7 @@ static void append_take(struct join *j, struct jtrail *t, struct jbatch *jb, uin
 	st->lock = plog_append(j, t, jb, th, st->breq ? st->breq->read_ns : 0, a, st->stall);
 	th->topic = jb->topic;
 	th->partition = jb->b.partition;
-	link_add(&th->links, &th->nr_links, jb, n);
+	link_add(&th->links, jb, n);
 }
 
 static struct jbatch *by_sequence(struct join *j, const struct ident *id, const struct ev_append *e,
@@ -221,9 +221,9 @@ static void replica_append(struct join *j, struct jbatch *head, struct jtrail *t
 		if (has)
 			continue;
 		if (th->copied_ns != begin)
-			th->nr_copies = 0;
+			th->copies.nr = 0;
 		th->copied_ns = begin;
-		link_add(&th->copies, &th->nr_copies, jb, jb->b.nr_replicas);
+		link_add(&th->copies, jb, jb->b.nr_replicas);
 		jb->copier[jb->b.nr_replicas] = th;
 		jb->b.replicas[jb->b.nr_replicas++] = (struct tl_replica){ broker, ns, 0 };
 		return;
@@ -271,7 +271,7 @@ void append_event(struct join *j, struct jtrail *t, const struct event *ev)
 	jb->b.producer.base_sequence = e->base_sequence;
 	append_take(j, t, jb, jbatch_attempt(jb), ev, TL_JOIN_NONE);
 	if (e->base_offset >= 0) {
-		ps = jb->place = join_alloc(sizeof(*ps));
+		ps = jb->place = pool_get(&j->pool.place, sizeof(*ps));
 		ps->key = place;
 		ps->batch = jb;
 		HASH_ADD(hh, j->places, key, sizeof(ps->key), ps);
@@ -311,9 +311,9 @@ static void adopt(struct join *j, struct jbatch *jb, uint32_t n, struct jbatch *
 		jb->file = other->file;
 		DL_APPEND2(jb->file->waiting, jb, file_prev, file_next);
 	}
-	for (uint32_t i = 0; th && i < th->nr_links; i++)
-		if (th->links[i].batch == other)
-			th->links[i] = (struct link){ jb, n };
+	for (uint32_t i = 0; th && i < th->links.nr; i++)
+		if (th->links.at[i].batch == other)
+			th->links.at[i] = (struct link){ jb, n };
 	/* Its request, if it had one, was told under another CRC: it goes with it. */
 	jbatch_drop(j, other);
 }

@@ -43,6 +43,10 @@ struct spans {
 /* See join_quiet.c: signs of life of a process, and when it is proven to have stood still. */
 struct quiet { int64_t last_ns, gap_begin, gap_end; struct spans gaps, still; };
 
+/* Attempts of batches that something carried or holds; most often one, which lies in it. */
+struct link { struct jbatch *batch; uint32_t attempt; };
+struct links { struct link *at; uint32_t nr; struct link first; };
+
 struct part_key { struct topic *topic; uint32_t trail; int32_t partition; };
 
 #endif

@@ -9,9 +9,8 @@
 
 struct jbatch *jbatch_new(struct join *j, struct jtrail *t, struct topic *topic, int32_t partition)
 {
-	struct jbatch *jb = join_alloc(sizeof(*jb));
+	struct jbatch *jb = pool_get(&j->pool.batch, sizeof(*jb));
 
-	(void)j;
 	jb->trail = t;
 	jb->topic = topic;
 	jb->b.topic = topic ? topic->name : NULL;
@@ -37,7 +36,7 @@ void jbatch_identify(struct join *j, struct jbatch *jb, const struct ident *id)
 
 	HASH_FIND(hh, j->idents, id, sizeof(*id), s);
 	if (!s) {
-		s = join_alloc(sizeof(*s));
+		s = pool_get(&j->pool.ident, sizeof(*s));
 		s->key = *id;
 		HASH_ADD(hh, j->idents, key, sizeof(s->key), s);
 	}
@@ -64,7 +63,7 @@ void jbatch_sequence(struct join *j, struct jbatch *jb)
 		return;
 	HASH_FIND(hh, j->sequences, &key, sizeof(key), s);
 	if (!s) {
-		s = join_alloc(sizeof(*s));
+		s = pool_get(&j->pool.sequence, sizeof(*s));
 		s->key = key;
 		HASH_ADD(hh, j->sequences, key, sizeof(key), s);
 	}
@@ -72,18 +71,38 @@ void jbatch_sequence(struct join *j, struct jbatch *jb)
 	DL_APPEND2(s->head, jb, seq_prev, seq_next);
 }
 
-void link_add(struct link **links, uint32_t *nr, struct jbatch *jb, uint32_t attempt)
+void jbatch_displace(struct join *j, struct jbatch *jb)
 {
-	uint32_t n = *nr;
+	if (!jb->place)
+		return;
+	HASH_DEL(j->places, jb->place);
+	pool_put(&j->pool.place, jb->place);
+	jb->place = NULL;
+}
 
-	if (!*links || (n && !(n & (n - 1)))) {		/* room for as many again */
-		struct link *p = realloc(*links, (n ? 2 * n : 1) * sizeof(*p));
+void links_free(struct links *l)
+{
+	if (l->at != &l->first)
+		free(l->at);
+}
+
+void link_add(struct links *l, struct jbatch *jb, uint32_t attempt)
+{
+	uint32_t n = l->nr++;
+
+	if (!l->at) {
+		l->at = &l->first;
+	} else if (n && !(n & (n - 1))) {	/* room for as many again */
+		bool own = l->at != &l->first;
+		struct link *p = realloc(own ? l->at : NULL, 2 * n * sizeof(*p));
 
 		if (!p)
 			join_no_memory();
-		*links = p;
+		if (!own)
+			p[0] = l->first;
+		l->at = p;
 	}
-	(*links)[(*nr)++] = (struct link){ jb, attempt };
+	l->at[n] = (struct link){ jb, attempt };
 }
 
 uint32_t jbatch_attempt(struct jbatch *jb)
@@ -113,11 +132,11 @@ uint32_t jbatch_attempt(struct jbatch *jb)
 	return n;
 }
 
-static void links_forget(struct link *links, uint32_t nr, const struct jbatch *jb)
+static void links_forget(struct links *l, const struct jbatch *jb)
 {
-	for (uint32_t i = 0; i < nr; i++)
-		if (links[i].batch == jb)
-			links[i].batch = NULL;
+	for (uint32_t i = 0; i < l->nr; i++)
+		if (l->at[i].batch == jb)
+			l->at[i].batch = NULL;
 }
 
 /* Out of every table, and freed. */
@@ -130,7 +149,7 @@ void jbatch_drop(struct join *j, struct jbatch *jb)
 		DL_DELETE2(s->head, jb, id_prev, id_next);
 		if (!s->head) {
 			HASH_DEL(j->idents, s);
-			free(s);
+			pool_put(&j->pool.ident, s);
 		}
 	}
 	if (jb->in_seq) {
@@ -141,13 +160,10 @@ void jbatch_drop(struct join *j, struct jbatch *jb)
 		DL_DELETE2(s->head, jb, seq_prev, seq_next);
 		if (!s->head) {
 			HASH_DEL(j->sequences, s);
-			free(s);
+			pool_put(&j->pool.sequence, s);
 		}
 	}
-	if (jb->place) {
-		HASH_DEL(j->places, jb->place);
-		free(jb->place);
-	}
+	jbatch_displace(j, jb);
 	while (jb->absorbed) {
 		struct jbatch *a = jb->absorbed;
 
@@ -166,21 +182,21 @@ void jbatch_drop(struct join *j, struct jbatch *jb)
 		j->nr_pending--;
 	}
 	for (uint32_t i = 0; i < jb->b.nr_replicas; i++)
-		links_forget(jb->copier[i]->copies, jb->copier[i]->nr_copies, jb);
+		links_forget(&jb->copier[i]->copies, jb);
 	for (uint32_t i = 0; i < jb->b.nr_attempts; i++) {
 		struct link_state *st = &jb->state[i];
 
 		if (st->thread)
-			links_forget(st->thread->links, st->thread->nr_links, jb);
+			links_forget(&st->thread->links, jb);
 		chain_put(st->lock);
 		chain_put(st->stall);
 		chain_put(st->after);
 		if (st->req) {
-			links_forget(st->req->links, st->req->nr_links, jb);
+			links_forget(&st->req->links, jb);
 			req_unlink(j, st->req);
 		}
 		if (st->breq) {
-			links_forget(st->breq->links, st->breq->nr_links, jb);
+			links_forget(&st->breq->links, jb);
 			breq_unlink(j, st->breq);
 		}
 	}
@@ -189,5 +205,5 @@ void jbatch_drop(struct join *j, struct jbatch *jb)
 		free(jb->state);
 	}
 	free(jb->past);
-	free(jb);
+	pool_put(&j->pool.batch, jb);
 }

@@ -44,7 +44,7 @@ static struct breq *breq_get(struct join *j, struct jtrail *t, const struct even
 
 	if (r)
 		return r;
-	r = join_alloc(sizeof(*r));
+	r = pool_get(&j->pool.breq, sizeof(*r));
 	r->key = (struct key3){ t->index, conn, corr };
 	r->bconn = bconn_get(j, t, conn);
 	r->read_ns = event_axis(ev, ev->ns);
@@ -62,8 +62,8 @@ void breq_free(struct join *j, struct breq *r)
 		HASH_DEL(j->breqs, r);
 	if (r->req)
 		r->req->breq = NULL;
-	free(r->links);
-	free(r);
+	links_free(&r->links);
+	pool_put(&j->pool.breq, r);
 }
 
 void breq_unlink(struct join *j, struct breq *r)
@@ -114,7 +114,7 @@ static void batch_link(struct jbatch *jb, uint32_t n, struct breq *r)
 	jb->state[n].breq = r;
 	jb->b.broker_seen = true;
 	r->live_links++;
-	link_add(&r->links, &r->nr_links, jb, n);
+	link_add(&r->links, jb, n);
 	if (a->broker < 0)
 		a->broker = r->broker;
 }
@@ -132,9 +132,9 @@ static void breq_by_corr(struct join *j, struct breq *br)
 	if (!r || (r->size && br->size && r->size != br->size))
 		return;
 	reqs_pair(j, r, br);
-	for (uint32_t i = 0; i < r->nr_links; i++)
-		if (r->links[i].batch)
-			batch_link(r->links[i].batch, r->links[i].attempt, br);
+	for (uint32_t i = 0; i < r->links.nr; i++)
+		if (r->links.at[i].batch)
+			batch_link(r->links.at[i].batch, r->links.at[i].attempt, br);
 }
 
 /* One probe may watch several brokers. */
@@ -227,8 +227,8 @@ static void arrival_batch(struct join *j, struct jtrail *t, const struct event *
 	struct jbatch *head = ident_find(j, &id), *jb;
 	uint32_t n;
 
-	for (uint32_t i = 0; i < r->nr_links; i++)
-		if (r->links[i].batch && !memcmp(&r->links[i].batch->ident, &id, sizeof(id)))
+	for (uint32_t i = 0; i < r->links.nr; i++)
+		if (r->links.at[i].batch && !memcmp(&r->links.at[i].batch->ident, &id, sizeof(id)))
 			return;		/* linked by its CorrId already */
 	DL_FOREACH2(head, jb, id_next)
 		for (uint32_t i = 0; i < jb->b.nr_attempts; i++) {

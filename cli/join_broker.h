@@ -58,8 +58,8 @@ struct breq {
 	bool	 unasked;		/* acks=0: nobody answers it */
 	bool	 replaced;		/* another one on its connection has the same CorrId */
 	const char *client_id;
-	struct link *links;
-	uint32_t nr_links, live_links;
+	struct links links;
+	uint32_t live_links;
 	struct breq *prev, *next;	/* of bconn->open */
 };
 
@@ -83,14 +83,12 @@ struct bthread {
 	int64_t	 free_ns, fsync_ns;	/* done with that, and its syncs, at; ns of those */
 	const char *culprit;
 	uint32_t conn, corr;		/* the request that it was for, 0 0 unknown */
-	struct link *copies;		/* a follower's: what it appended last; attempt counts replicas */
-	uint32_t nr_copies;
+	struct links copies;		/* a follower's: what it appended last; attempt counts replicas */
 	int64_t	 copied_ns;		/* when that write began */
 	struct { struct topic *topic; int64_t begin, end; int32_t partition; const char *culprit; } roll;	/* its last sync of a partition, for no append yet */
 	struct topic *topic;
 	int32_t	 partition;
-	struct link *links;
-	uint32_t nr_links;
+	struct links links;
 	/* The last time that it was woken, and the append that its waker came from; woken 0: not since its own. */
 	struct { int64_t woken, sleep, after; uint32_t waker; } wake;
 };

@@ -46,8 +46,8 @@ static void req_free(struct join *j, struct req *r)
 		r->breq->req = NULL;
 	if (r->lib)
 		lib_landed(r->lib);
-	free(r->links);
-	free(r);
+	links_free(&r->links);
+	pool_put(&j->pool.req, r);
 }
 
 void req_over(struct join *j, struct req *r)
@@ -78,7 +78,7 @@ static struct req *req_get(struct join *j, struct jtrail *t, uint32_t conn, uint
 
 	if (r)
 		return r;
-	r = join_alloc(sizeof(*r));
+	r = pool_get(&j->pool.req, sizeof(*r));
 	r->key = (struct key3){ t->index, conn, corr };
 	r->conn = conn_get(j, t, conn);
 	if (corr > r->conn->max_corr)
@@ -112,9 +112,9 @@ struct req *req_sent(struct join *j, struct jtrail *t, uint32_t conn, uint32_t c
 	conn_sign(c, r->end_ns, SIGN_LIFE);
 	if (!c->nr_flying)
 		c->asked_ns = r->end_ns;
-	for (uint32_t i = 0; i < r->nr_links; i++)
-		if (r->links[i].batch)
-			r->links[i].batch->b.attempts[r->links[i].attempt].write_end_ns = r->end_ns;
+	for (uint32_t i = 0; i < r->links.nr; i++)
+		if (r->links.at[i].batch)
+			r->links.at[i].batch->b.attempts[r->links.at[i].attempt].write_end_ns = r->end_ns;
 	if (r->end_ns - r->begin_ns > JOIN_MS)
 		spans_add(&c->peer->busy, r->begin_ns, r->end_ns);
 	if (r->api == KAFKA_PRODUCE && r->acks == 0)
@@ -180,8 +180,8 @@ void req_answered(struct join *j, struct req *r, int64_t ns, int16_t error)
 	}
 	if (in && r->api == KAFKA_INIT_PRODUCER_ID && !error)
 		spans_close(&in->no_id, ns);
-	for (uint32_t i = 0; i < r->nr_links; i++) {
-		struct link *l = &r->links[i];
+	for (uint32_t i = 0; i < r->links.nr; i++) {
+		struct link *l = &r->links.at[i];
 
 		if (!l->batch)
 			continue;
@@ -226,13 +226,13 @@ static void reply_event(struct join *j, struct jtrail *t, const struct event *ev
 
 	if (!r)
 		return;
-	for (uint32_t i = 0; i < r->nr_links; i++) {
-		struct jbatch *jb = r->links[i].batch;
+	for (uint32_t i = 0; i < r->links.nr; i++) {
+		struct jbatch *jb = r->links.at[i].batch;
 		struct tl_attempt *a;
 
 		if (!jb || jb->b.partition != e->partition || (topic && jb->topic != topic))
 			continue;
-		a = &jb->b.attempts[r->links[i].attempt];
+		a = &jb->b.attempts[r->links.at[i].attempt];
 		if (a->answered)
 			continue;
 		a->answered = true;
@@ -243,7 +243,7 @@ static void reply_event(struct join *j, struct jtrail *t, const struct event *ev
 		if (e->error == OUT_OF_ORDER_SEQUENCE)
 			idemp_failed(inst_find(j, t->index, r->conn->inst), jb->topic, e->partition, a->response_read_ns,
 				     e->error, false);
-		fate_replied(j, jb, r->links[i].attempt);
+		fate_replied(j, jb, r->links.at[i].attempt);
 	}
 }
 
@@ -293,11 +293,7 @@ static void batch_adopt(struct join *j, struct jbatch *jb, struct jtrail *t)
 		j->nr_pending--;
 		jb->pending = false;
 	}
-	if (jb->place) {
-		HASH_DEL(j->places, jb->place);
-		free(jb->place);
-		jb->place = NULL;
-	}
+	jbatch_displace(j, jb);
 	jb->resolved = false;
 	jb->b.outcome = TL_OUTCOME_OPEN;
 	jb->b.resolved_ns = 0;
@@ -408,9 +404,9 @@ static void batch_event(struct join *j, struct jtrail *t, const struct event *ev
 	struct tl_attempt *a;
 	uint32_t n;
 
-	for (uint32_t i = 0; r && i < r->nr_links; i++)
-		if (r->links[i].batch && r->links[i].batch->index == e->index &&
-		    r->links[i].batch->ident.crc == e->crc)
+	for (uint32_t i = 0; r && i < r->links.nr; i++)
+		if (r->links.at[i].batch && r->links.at[i].batch->index == e->index &&
+		    r->links.at[i].batch->ident.crc == e->crc)
 			return;				/* restated */
 	if (e->flags & AT_BATCH_RESTATED && !r && e->corr <= c->max_corr)
 		return;
@@ -464,7 +460,7 @@ static void batch_event(struct join *j, struct jtrail *t, const struct event *ev
 	jb->state[n].req = r;
 	jb->peer = jb->part->peer = c->peer;
 	r->live_links++;
-	link_add(&r->links, &r->nr_links, jb, n);
+	link_add(&r->links, jb, n);
 	if (!retry)
 		batch_absorb(j, jb);
 	if (jb->part && jb->part->again && jb->part->again->open_since)

@@ -90,7 +90,6 @@ struct conn {
 	struct spans throttled;		/* the broker reads on later, by its own word */
 };
 
-struct link { struct jbatch *batch; uint32_t attempt; };
 
 /* A request as the client wrote it. */
 struct req {
@@ -105,8 +104,8 @@ struct req {
 	const char *client_id;
 	struct breq *breq;
 	struct lib_req *lib;		/* the library alone told of it */
-	struct link *links;
-	uint32_t nr_links, live_links;
+	struct links links;
+	uint32_t live_links;
 	struct req *prev, *next;	/* of conn */
 };
 

@@ -9,6 +9,7 @@
 #include "join_base.h"
 #include "join_broker.h"
 #include "join_client.h"
+#include "pool.h"
 #include "verdict.h"
 
 /* What identifies a batch wherever it is seen. */
@@ -138,6 +139,7 @@ struct join {
 	struct tl_chain phase_chains[TL_MAX_PHASES];
 	char	 text[TL_MAX_TEXT];
 
+	struct { struct pool batch, req, breq, ident, sequence, place; } pool;
 	struct jbatch *pending;
 	uint32_t nr_pending;
 	uint64_t nr_told;
@@ -162,7 +164,9 @@ void jbatch_sequence(struct join *j, struct jbatch *jb);
 uint32_t jbatch_attempt(struct jbatch *jb);		/* a new one: its index */
 void jbatch_drop(struct join *j, struct jbatch *jb);
 struct jbatch *ident_find(struct join *j, const struct ident *id);
-void link_add(struct link **links, uint32_t *nr, struct jbatch *jb, uint32_t attempt);
+void jbatch_displace(struct join *j, struct jbatch *jb);	/* out of the table of places */
+void link_add(struct links *l, struct jbatch *jb, uint32_t attempt);
+void links_free(struct links *l);
 
 /* join.c */
 void jbatch_pend(struct join *j, struct jbatch *jb);	/* resolved: waits for its turn */

@@ -250,11 +250,11 @@ void conn_bind(struct join *j, struct conn *c, uint32_t inst, int32_t broker)
 		c->broker = broker;
 	conn_enter(j, c);
 	for (struct req *r = c->reqs; r; r = r->next)
-		for (uint32_t i = 0; i < r->nr_links; i++)
-			if (r->links[i].batch) {
-				struct jbatch *jb = r->links[i].batch;
+		for (uint32_t i = 0; i < r->links.nr; i++)
+			if (r->links.at[i].batch) {
+				struct jbatch *jb = r->links.at[i].batch;
 
-				jb->b.attempts[r->links[i].attempt].broker = c->broker;
+				jb->b.attempts[r->links.at[i].attempt].broker = c->broker;
 				jb->peer = jb->part->peer = c->peer;
 				if (!jb->inst_id)
 					jb->inst_id = c->inst;
@@ -349,8 +349,8 @@ void conn_end(struct join *j, struct jtrail *t, const struct event *ev)
 	DL_FOREACH_SAFE(c->reqs, r, tmp) {
 		if (r->over)
 			continue;
-		for (uint32_t i = 0; i < r->nr_links; i++) {
-			struct link *l = &r->links[i];
+		for (uint32_t i = 0; i < r->links.nr; i++) {
+			struct link *l = &r->links.at[i];
 			struct tl_attempt *a = l->batch ? &l->batch->b.attempts[l->attempt] : NULL;
 
 			if (a && !a->answered && !a->ended_ns)

@@ -23,15 +23,15 @@ static bool on_the_way(const struct jtrail *t, const struct bthread *th, const s
 	bool mine = false;
 
 	/* A write that ends only on the disk is the append itself. */
-	if (!th || !th->nr_links || !f || begin < (osync ? th->begin_ns : th->end_ns) || f->topic != th->topic ||
+	if (!th || !th->links.nr || !f || begin < (osync ? th->begin_ns : th->end_ns) || f->topic != th->topic ||
 	    f->partition != th->partition)
 		return false;
 	/* Another append's, maybe, that was lost. */
 	if ((may_lack(t, AT_EV_APPEND) || may_lack(t, AT_EV_ANSWER)) && begin > th->end_ns + AT_ONCE)
 		return false;
-	for (uint32_t i = 0; i < th->nr_links; i++) {
-		const struct jbatch *jb = th->links[i].batch;
-		const struct breq *r = jb ? jb->state[th->links[i].attempt].breq : NULL;
+	for (uint32_t i = 0; i < th->links.nr; i++) {
+		const struct jbatch *jb = th->links.at[i].batch;
+		const struct breq *r = jb ? jb->state[th->links.at[i].attempt].breq : NULL;
 
 		if (jb && !(r && r->answered_ns && r->written_ns <= begin))
 			mine = true;
@@ -41,8 +41,8 @@ static bool on_the_way(const struct jtrail *t, const struct bthread *th, const s
 
 static bool is_linked(const struct bthread *th, const struct jbatch *jb)
 {
-	for (uint32_t i = 0; i < th->nr_links; i++)
-		if (th->links[i].batch == jb)
+	for (uint32_t i = 0; i < th->links.nr; i++)
+		if (th->links.at[i].batch == jb)
 			return true;
 	return false;
 }
@@ -74,13 +74,13 @@ void sync_event(struct join *j, struct jtrail *t, const struct event *ev)
 	path = on_the_way(t, th, f, begin, osync);
 	if (path)
 		plog_sync(j, t, th, ev->tid, begin, end, &parts);
-	for (uint32_t i = 0; path && i < th->nr_links; i++) {
+	for (uint32_t i = 0; path && i < th->links.nr; i++) {
 		struct tl_attempt *a;
 
-		if (!th->links[i].batch)
+		if (!th->links.at[i].batch)
 			continue;
-		a = &th->links[i].batch->b.attempts[th->links[i].attempt];
-		request_synced(j, th->links[i].batch->state[th->links[i].attempt].breq, &parts);
+		a = &th->links.at[i].batch->b.attempts[th->links.at[i].attempt];
+		request_synced(j, th->links.at[i].batch->state[th->links.at[i].attempt].breq, &parts);
 		if (f->role == AT_ROLE_SEGMENT && !a->index.ns) {
 			if (!a->sync_begin_ns)
 				a->sync_begin_ns = begin;
@@ -105,12 +105,12 @@ void sync_event(struct join *j, struct jtrail *t, const struct event *ev)
 		th->roll.culprit = parts_culprit(j, &parts);
 	}
 	/* A follower's thread goes on to fetch, and so to tell that it has them, after its syncs. */
-	for (uint32_t i = 0; th && i < th->nr_copies; i++)
-		if (th->copies[i].batch && f && begin >= th->copied_ns && f->topic == th->copies[i].batch->topic &&
-		    f->partition == th->copies[i].batch->b.partition)
-			th->copies[i].batch->b.replicas[th->copies[i].attempt].sync_end_ns = end;
-	if (th && th->nr_links && !path)
-		th->nr_links = 0;	/* it went on to something else */
+	for (uint32_t i = 0; th && i < th->copies.nr; i++)
+		if (th->copies.at[i].batch && f && begin >= th->copied_ns && f->topic == th->copies.at[i].batch->topic &&
+		    f->partition == th->copies.at[i].batch->b.partition)
+			th->copies.at[i].batch->b.replicas[th->copies.at[i].attempt].sync_end_ns = end;
+	if (th && th->links.nr && !path)
+		th->links.nr = 0;	/* it went on to something else */
 	if (makes_durable(ev, f))
 		DL_FOREACH_SAFE2(f->waiting, jb, tmp, file_next) {
 			int64_t appended = 0;

@@ -70,9 +70,9 @@ struct busy busy_of(struct join *j, const struct breq *r)
 	struct busy b = { .read = r->read_ns, .answered = r->answered_ns, .arrived = r->arrived_ns,
 			  .queue_since = r->queue_since, .unasked = r->unasked, .known = TL_KNOWN_EXACT };
 
-	for (uint32_t i = 0; i < r->nr_links; i++) {
-		struct jbatch *jb = r->links[i].batch;
-		uint32_t n = r->links[i].attempt;
+	for (uint32_t i = 0; i < r->links.nr; i++) {
+		struct jbatch *jb = r->links.at[i].batch;
+		uint32_t n = r->links.at[i].attempt;
 
 		if (jb)
 			busy_batch(j, r, &b, jb, &jb->state[n], &jb->b.attempts[n]);
@@ -90,10 +90,10 @@ static struct busy *bconn_remember(struct join *j, struct breq *r)
 	slot = &c->ring[c->nr_busy++ % JOIN_BUSY];
 	chain_put(slot->why);
 	*slot = busy_of(j, r);
-	for (uint32_t i = 0; i < r->nr_links && !slot->culprit; i++)
-		if (r->links[i].batch)
-			slot->culprit = parts_culprit(j, &r->links[i].batch->b
-						      .attempts[r->links[i].attempt].sync);
+	for (uint32_t i = 0; i < r->links.nr && !slot->culprit; i++)
+		if (r->links.at[i].batch)
+			slot->culprit = parts_culprit(j, &r->links.at[i].batch->b
+						      .attempts[r->links.at[i].attempt].sync);
 	return slot;
 }
 
@@ -132,9 +132,9 @@ static int64_t work_end(const struct breq *r)
 {
 	int64_t end = r->read_ns;
 
-	for (uint32_t i = 0; i < r->nr_links; i++)
-		if (r->links[i].batch) {
-			int64_t ns = after_append(&r->links[i].batch->b.attempts[r->links[i].attempt], 0);
+	for (uint32_t i = 0; i < r->links.nr; i++)
+		if (r->links.at[i].batch) {
+			int64_t ns = after_append(&r->links.at[i].batch->b.attempts[r->links.at[i].attempt], 0);
 
 			if (ns > end)
 				end = ns;
@@ -153,15 +153,15 @@ void turn_ends(struct join *j, struct breq *r, int64_t written, int64_t ns, int6
 	r->written_ns = written;
 	r->answered_ns = ns;
 	DL_DELETE(r->bconn->open, r);
-	for (uint32_t i = 0; written && i < r->nr_links; i++)
-		if (r->links[i].batch)
-			lock_again(j, r, r->links[i].batch, r->links[i].attempt);
+	for (uint32_t i = 0; written && i < r->links.nr; i++)
+		if (r->links.at[i].batch)
+			lock_again(j, r, r->links.at[i].batch, r->links.at[i].attempt);
 	slot = bconn_remember(j, r);
 	slot->throttle = throttle;
 	slot->muted = throttle ? work_end(r) + throttle : 0;
 	r->over = true;
-	for (uint32_t i = 0; i < r->nr_links; i++) {
-		struct jbatch *jb = r->links[i].batch;
+	for (uint32_t i = 0; i < r->links.nr; i++) {
+		struct jbatch *jb = r->links.at[i].batch;
 
 		if (jb && !jb->b.client && jb->pending) {
 			DL_DELETE2(j->pending, jb, pend_prev, pend_next);
@@ -179,8 +179,8 @@ bool turn_may_last(struct join *j, const struct breq *r)
 {
 	if (r->answered_ns || r->bconn->end_ns)
 		return false;
-	for (uint32_t i = 0; i < r->nr_links; i++)
-		if (r->links[i].batch && !r->links[i].batch->b.attempts[r->links[i].attempt].append_end_ns)
+	for (uint32_t i = 0; i < r->links.nr; i++)
+		if (r->links.at[i].batch && !r->links.at[i].batch->b.attempts[r->links.at[i].attempt].append_end_ns)
 			return true;
 	return !r->unasked || j->now - work_end(r) < NEXT_READ;
 }

@@ -77,10 +77,10 @@ struct held held_of(struct join *j, const struct bconn *c, int64_t from, int64_t
 		if (r != own && r->read_ns < to && (!own || r->read_ns < own->read_ns)) {
 			struct busy b = busy_of(j, r);
 
-			for (uint32_t i = 0; i < r->nr_links && !b.culprit; i++)
-				if (r->links[i].batch)
-					b.culprit = parts_culprit(j, &r->links[i].batch->b
-						.attempts[r->links[i].attempt].sync);
+			for (uint32_t i = 0; i < r->links.nr && !b.culprit; i++)
+				if (r->links.at[i].batch)
+					b.culprit = parts_culprit(j, &r->links.at[i].batch->b
+						.attempts[r->links.at[i].attempt].sync);
 			/* Its answer may have gone unseen. */
 			if (r->passed_ns)
 				b.answered = r->passed_ns;
