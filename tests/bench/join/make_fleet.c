@@ -34,7 +34,7 @@ static const struct argp_option options[] = {
 	{ "clients", 'c', "N", 0, "hosts with a producer (40)", 0 },
 	{ "brokers", 'b', "N", 0, "hosts with a probe (10)", 0 },
 	{ "events", 'n', "N", 0, "in all trails together (1000000)", 0 },
-	{ "csv", 'C', NULL, 0, "flat tables beside: client.csv, broker.csv", 0 },
+	{ "csv", 'C', NULL, 0, "flat tables beside: a row a batch in client.csv and broker.csv, and each event in the table of its kind", 0 },
 	{ 0 }
 };
 
@@ -274,34 +274,93 @@ static void broker_trail(uint32_t nr)
 
 /* ---- the same as tables ------------------------------------------------------------ */
 
-static void tables(void)
-{
-	char path[4096];
-	FILE *c, *b;
+/* client and broker: a row a batch, all put together; the others are the events themselves, a row each. */
+enum table { CLIENT, BROKER, BATCH, REQUEST, RESPONSE, REPLY, ACKS, ARRIVAL, ARRIVAL_BATCH, APPEND, SYNC, ANSWER, NR_TABLES };
+#define IDENT "partition,crc,count,first_ts_ms"
+static const struct { const char *name, *columns; } tables[NR_TABLES] = {
+	[CLIENT] = { "client", "host,topic," IDENT ",bytes,corr,created_ns,sent_ns,answered_ns,base_offset" },
+	[BROKER] = { "broker", "broker,topic," IDENT ",read_ns,append_begin_ns,append_end_ns,sync_begin_ns,sync_end_ns,written_ns" },
+	[BATCH] = { "batch", "host,conn,corr,topic," IDENT ",max_ts_ms,bytes,begin_ns,sent_ns" },
+	[REQUEST] = { "request", "host,conn,corr,size,acks,version,client_id,request_ns" },
+	[RESPONSE] = { "response", "host,conn,corr,response_size,answered_ns" },
+	[REPLY] = { "reply", "host,conn,corr,topic,partition,error_code,base_offset" },
+	[ACKS] = { "acks", "host,inst,topic,partition,base_offset,last_offset,acked,created_first_ns,created_last_ns,acked_ns,broker,persisted" },
+	[ARRIVAL] = { "arrival", "broker_host,bconn,bcorr,arrived_size,peer_port,read_begin_ns,read_ns" },
+	[ARRIVAL_BATCH] = { "arrival_batch", "broker_host,bconn,bcorr,topic," IDENT ",arrived_bytes" },
+	[APPEND] = { "append", "broker_host,tid,file,topic," IDENT ",log_offset,append_begin_ns,append_end_ns" },
+	[SYNC] = { "sync", "broker_host,tid,file,dev,ino,sync_begin_ns,sync_end_ns" },
+	[ANSWER] = { "answer", "broker_host,bconn,bcorr,answer_size,written_ns,write_end_ns" },
+};
 
-	snprintf(path, sizeof(path), "%s/client.csv", args.dir);
-	c = fopen(path, "w");
-	snprintf(path, sizeof(path), "%s/broker.csv", args.dir);
-	b = fopen(path, "w");
-	if (!c || !b) {
-		perror("make_fleet");
-		exit(1);
+static void put_together(FILE *const *f, const struct batch *x)
+{
+	fprintf(f[CLIENT], "client%u,orders,%u,%u,%u,%" PRId64 ",%u,%u,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRId64 "\n",
+		x->client, x->partition, x->crc, x->count, x->ts_ms, 100 * x->count, x->corr, EPOCH + x->created,
+		EPOCH + x->sent, EPOCH + x->answered, x->offset);
+	fprintf(f[BROKER], "%u,orders,%u,%u,%u,%" PRId64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64
+		",%" PRIu64 "\n", x->broker, x->partition, x->crc, x->count, x->ts_ms, EPOCH + x->read,
+		EPOCH + x->append, EPOCH + x->appended, EPOCH + x->appended + 1000, EPOCH + x->synced,
+		EPOCH + x->written);
+}
+
+static void put_client(FILE *const *f, const struct batch *x)
+{
+	char sent[64];
+
+	snprintf(sent, sizeof(sent), "client%u,%u,%u", x->client, x->broker + 1, x->corr);
+	fprintf(f[BATCH], "%s,orders,%u,%u,%u,%" PRId64 ",%" PRId64 ",%u,%" PRIu64 ",%" PRIu64 "\n", sent, x->partition, x->crc,
+		x->count, x->ts_ms, x->ts_ms, 100 * x->count, EPOCH + x->sent, EPOCH + x->sent);
+	fprintf(f[REQUEST], "%s,%u,-1,10,fleet,%" PRIu64 "\n", sent, 100 * x->count + 60, EPOCH + x->sent);
+	fprintf(f[RESPONSE], "%s,60,%" PRIu64 "\n", sent, EPOCH + x->answered);
+	fprintf(f[REPLY], "%s,orders,%u,0,%" PRId64 "\n", sent, x->partition, x->offset);
+	fprintf(f[ACKS], "client%u,1,orders,%u,%" PRId64 ",%" PRId64 ",%u,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%u,2\n", x->client,
+		x->partition, x->offset, x->offset + x->count - 1, x->count, EPOCH + x->created, EPOCH + x->created,
+		EPOCH + x->answered + 20000, x->broker);
+}
+
+static void put_broker(FILE *const *f, const struct batch *x)
+{
+	char read[64];
+
+	snprintf(read, sizeof(read), "broker%u,%u,%u", x->broker, x->client + 1, x->corr);
+	fprintf(f[ARRIVAL], "%s,%u,%u,%" PRIu64 ",%" PRIu64 "\n", read, 100 * x->count + 60,
+		30000 + x->client * args.brokers + x->broker, EPOCH + x->read, EPOCH + x->read);
+	fprintf(f[ARRIVAL_BATCH], "%s,orders,%u,%u,%u,%" PRId64 ",%u\n", read, x->partition, x->crc, x->count, x->ts_ms,
+		100 * x->count);
+	fprintf(f[APPEND], "broker%u,%u,%u,orders,%u,%u,%u,%" PRId64 ",%" PRId64 ",%" PRIu64 ",%" PRIu64 "\n", x->broker,
+		100 + x->partition, x->partition + 1, x->partition, x->crc, x->count, x->ts_ms, x->offset,
+		EPOCH + x->append, EPOCH + x->appended);
+	fprintf(f[SYNC], "broker%u,%u,%u,1,%u,%" PRIu64 ",%" PRIu64 "\n", x->broker, 100 + x->partition, x->partition + 1,
+		x->partition + 1, EPOCH + x->appended + 1000, EPOCH + x->synced);
+	fprintf(f[ANSWER], "%s,60,%" PRIu64 ",%" PRIu64 "\n", read, EPOCH + x->written, EPOCH + x->written + 5000);
+}
+
+static void write_tables(void)
+{
+	FILE *f[NR_TABLES];
+	bool ok = true;
+
+	for (int i = 0; i < NR_TABLES; i++) {
+		char path[4096];
+
+		snprintf(path, sizeof(path), "%s/%s.csv", args.dir, tables[i].name);
+		f[i] = fopen(path, "w");
+		if (!f[i]) {
+			perror("make_fleet");
+			exit(1);
+		}
+		fprintf(f[i], "%s\n", tables[i].columns);
 	}
-	fputs("host,topic,partition,crc,count,first_ts_ms,bytes,corr,created_ns,sent_ns,answered_ns,base_offset\n", c);
-	fputs("broker,topic,partition,crc,count,first_ts_ms,read_ns,append_begin_ns,append_end_ns,"
-	      "sync_begin_ns,sync_end_ns,written_ns\n", b);
 	for (uint64_t i = 0; i < args.batches; i++) {
 		struct batch x = batch_of(i);
 
-		fprintf(c, "client%u,orders,%u,%u,%u,%" PRId64 ",%u,%u,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRId64 "\n",
-			x.client, x.partition, x.crc, x.count, x.ts_ms, 100 * x.count, x.corr, EPOCH + x.created,
-			EPOCH + x.sent, EPOCH + x.answered, x.offset);
-		fprintf(b, "%u,orders,%u,%u,%u,%" PRId64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64
-			",%" PRIu64 "\n", x.broker, x.partition, x.crc, x.count, x.ts_ms, EPOCH + x.read,
-			EPOCH + x.append, EPOCH + x.appended, EPOCH + x.appended + 1000, EPOCH + x.synced,
-			EPOCH + x.written);
+		put_together(f, &x);
+		put_client(f, &x);
+		put_broker(f, &x);
 	}
-	if (fclose(c) || fclose(b)) {
+	for (int i = 0; i < NR_TABLES; i++)
+		ok &= !fclose(f[i]);
+	if (!ok) {
 		perror("make_fleet");
 		exit(1);
 	}
@@ -317,6 +376,6 @@ int main(int argc, char **argv)
 	for (uint32_t i = 0; i < args.brokers; i++)
 		broker_trail(i);
 	if (args.csv)
-		tables();
+		write_tables();
 	return 0;
 }
