@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 #include "address.h"
 #include "batch_view.h"
@@ -221,54 +220,4 @@ void batch_text(FILE *f, const struct tl_batch *b, bool colour, bool attempts)
 		}
 		wrap_end(&w);
 	}
-}
-
-struct copy {
-	struct tl_batch b;
-	struct tl_parts parts[TL_MAX_PHASES];
-	struct tl_chain chains[TL_MAX_PHASES];
-	char	 text[TL_MAX_TEXT];
-};
-
-struct tl_batch *batch_copy(const struct tl_batch *b)
-{
-	struct copy *c = malloc(sizeof(*c));
-	struct tl_attempt *attempts = malloc((b->nr_attempts + 1) * sizeof(*attempts));
-	struct tl_phase *phases = malloc((b->nr_phases + 1) * sizeof(*phases));
-
-	if (!c || !attempts || !phases) {
-		free(c);
-		free(attempts);
-		free(phases);
-		return NULL;
-	}
-	c->b = *b;
-	if (b->nr_attempts)
-		memcpy(attempts, b->attempts, b->nr_attempts * sizeof(*attempts));
-	if (b->nr_phases)
-		memcpy(phases, b->phases, b->nr_phases * sizeof(*phases));
-	for (uint32_t i = 0; i < b->nr_phases; i++)
-		if (phases[i].parts) {
-			c->parts[i] = *phases[i].parts;
-			phases[i].parts = &c->parts[i];
-		}
-	for (uint32_t i = 0; i < b->nr_phases; i++)
-		if (phases[i].chain) {
-			c->chains[i] = *phases[i].chain;
-			phases[i].chain = &c->chains[i];
-		}
-	snprintf(c->text, sizeof(c->text), "%s", b->verdict.text ? b->verdict.text : "");
-	c->b.verdict.text = c->text;
-	c->b.attempts = attempts;
-	c->b.phases = phases;
-	return &c->b;
-}
-
-void batch_free(struct tl_batch *b)
-{
-	if (b) {
-		free(b->attempts);
-		free(b->phases);
-	}
-	free(b);
 }

@@ -28,8 +28,10 @@ void wrap_end(struct wrap *w);
 const char *in_log_name(enum tl_in_log l);
 const char *resend_name(enum tl_resend r);
 
-/* A copy that outlives the callback; strings stay the join's.  Free with batch_free(). */
+/* A copy that outlives the callback; strings stay the join's.  free() it; NULL: no memory. */
 struct tl_batch *batch_copy(const struct tl_batch *b);
-void batch_free(struct tl_batch *b);
+/* The same into batch_bytes(b) bytes of room, at a multiple of 16. */
+size_t batch_bytes(const struct tl_batch *b);
+struct tl_batch *batch_pack(void *room, const struct tl_batch *b);
 
 #endif

@@ -6,6 +6,7 @@
 #include "clocks.h"
 #include "joined.h"
 #include "log_dump.h"
+#include "rows.h"
 #include "say.h"
 
 enum { KEY_SLOW = 0x500, KEY_LOG_DUMP, KEY_CLOCK };
@@ -115,6 +116,7 @@ struct pass {
 	struct joined *c;
 	void (*batch)(void *arg, struct tl_batch *b);
 	void *arg;
+	struct rows *rows;		/* writes them; NULL: batch() is called at once */
 	struct tl_batch **slowest;	/* a heap: the fastest on top */
 	uint32_t nr;
 };
@@ -149,7 +151,7 @@ static void keep_slow(struct pass *p, const struct tl_batch *b)
 	if (p->nr == max && length(p->slowest[0]) >= length(b))
 		return;
 	if (p->nr == max) {
-		batch_free(p->slowest[0]);
+		free(p->slowest[0]);
 		p->slowest[0] = p->slowest[--p->nr];
 		sift(p->slowest, p->nr, 0);
 	}
@@ -196,6 +198,8 @@ static void take(void *arg, struct tl_batch *b)
 		p->c->on_kept(p->arg, b);
 	if (p->slowest)
 		keep_slow(p, b);
+	else if (p->rows)
+		rows_put(p->rows, b);
 	else
 		p->batch(p->arg, b);
 }
@@ -223,6 +227,8 @@ void joined_run(struct joined *c, void (*batch)(void *arg, struct tl_batch *b),
 		if (!p.slowest)
 			say("--slowest %u is more than memory holds", c->filter.slowest);
 	}
+	if (batch && !p.slowest && reader_is_long(c->reader))
+		p.rows = rows_start(batch, arg);
 	j = join_new(&conf);
 	for (int i = 0; i < reader_nr_trails(c->reader); i++)
 		join_add_trail(j, reader_trail(c->reader, i));
@@ -232,11 +238,12 @@ void joined_run(struct joined *c, void (*batch)(void *arg, struct tl_batch *b),
 		join_event(j, &ev);
 	}
 	join_end(j);
+	rows_end(p.rows);
 	if (p.slowest) {
 		qsort(p.slowest, p.nr, sizeof(*p.slowest), slower_first);
 		for (uint32_t i = 0; i < p.nr; i++) {
 			batch(arg, p.slowest[i]);
-			batch_free(p.slowest[i]);
+			free(p.slowest[i]);
 		}
 		free(p.slowest);
 	}

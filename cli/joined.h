@@ -43,7 +43,8 @@ error_t joined_parse(int key, char *arg, struct argp_state *state);
 bool joined_open(struct joined *c);
 /*
  * One pass over all events.  batch() gets what the filters keep, in order of
- * resolution, or with --slowest the slowest first; b lives until it returns.
+ * resolution, or with --slowest the slowest first; b lives until it returns.  It may be
+ * called by another thread than on_event(), on_row() and on_kept(); all is over on return.
  */
 void joined_run(struct joined *c, void (*batch)(void *arg, struct tl_batch *b),
 		void (*sync)(void *arg, const struct tl_sync *s), void *arg);

@@ -283,7 +283,7 @@ bool reader_next(struct reader *r, struct event *ev)
 	struct merged m;
 
 	if (!r->begun) {
-		r->ahead = r->nr_sources >= AHEAD_SOURCES ? ahead_start(r) : NULL;
+		r->ahead = reader_is_long(r) ? ahead_start(r) : NULL;
 		r->begun = true;
 	}
 	if (!(r->ahead ? ahead_next(r->ahead, &m) : reader_merge(r, &m))) {
@@ -376,6 +376,11 @@ int reader_nr_trails(const struct reader *r)
 struct trail *reader_trail(const struct reader *r, int i)
 {
 	return &r->trail[i]->pub;
+}
+
+bool reader_is_long(const struct reader *r)
+{
+	return r->nr_sources >= 32;
 }
 
 size_t reader_nr_loaded(const struct reader *r)

@@ -87,6 +87,9 @@ struct reader *reader_open(char *const paths[], int nr_paths);
 int reader_nr_trails(const struct reader *r);
 struct trail *reader_trail(const struct reader *r, int i);
 
+/* So much to read that threads are worth it. */
+bool reader_is_long(const struct reader *r);
+
 /* The next event over all trails by axis time; false at the end. */
 bool reader_next(struct reader *r, struct event *ev);
 

@@ -72,8 +72,7 @@ static inline int64_t reader_axis(const struct open_trail *t, uint64_t raw_ns)
 /* reader.c: the next event of all that are in memory or due; false at the end.  Valid until the next call. */
 bool reader_merge(struct reader *r, struct merged *m);
 
-/* reader_ahead.c: the same by a thread that is ahead of who asks; fewer sources are not worth it. */
-#define AHEAD_SOURCES	32
+/* reader_ahead.c: the same by a thread that is ahead of who asks. */
 struct ahead *ahead_start(struct reader *r);	/* NULL: one CPU, or no thread to be had */
 bool ahead_next(struct ahead *a, struct merged *m);
 void ahead_stop(struct reader *r);
