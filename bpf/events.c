@@ -255,12 +255,9 @@ int events_record(void *probe, void *data, size_t size)
 
 	(void)size;
 	switch ((enum rec_kind)r->kind) {
-	case REC_FILE: {
-		const struct rec_file *f = data;
-
-		names_learn(p, f->dev, f->ino, f->dir, f->depth, f->name, f->parent);
+	case REC_FILE:
+		names_learn(p, data);
 		break;
-	}
 	case REC_APPEND:
 		on_append(p, data);
 		break;

@@ -120,8 +120,8 @@ int64_t log_segment(const char *name);
 struct file_id { uint32_t file, topic; int32_t partition; int64_t segment; uint32_t role; };
 struct names *names_new(struct probe *p);
 void names_free(struct names *names);
-void names_learn(struct probe *p, uint32_t dev, uint64_t ino, uint64_t dir, unsigned depth,
-		 const char *name, const char *parent);
+struct rec_file;
+void names_learn(struct probe *p, const struct rec_file *r);
 struct file_id names_file(struct probe *p, uint32_t dev, uint64_t ino);
 uint32_t names_topic(struct probe *p, const char *name);
 uint32_t names_topic_by_id(struct probe *p, const uint8_t id[16]);

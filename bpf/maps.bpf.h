@@ -10,6 +10,7 @@
 #include "record.h"
 
 #define S_IFMT_		0170000
+#define S_IFDIR_	0040000
 #define S_IFREG_	0100000
 #define S_IFSOCK_	0140000
 
@@ -56,7 +57,7 @@ struct {
 	__type(value, __u32);
 } topics SEC(".maps");
 
-#define FILE_WATCHED	1u	/* under a log directory */
+#define FILE_WATCHED	1u	/* under a log directory, or one itself */
 #define FILE_SEGMENT	2u	/* its name ends in .log */
 
 /*
@@ -235,9 +236,9 @@ static __noinline bool topic_wanted(struct dentry *dir)
 
 /* The first meeting with a file: is it ours, and if so tell user space its name. */
 static __noinline __u32 file_meet(struct dentry *dentry, struct inode_key *key,
-				  struct known_file *known)
+				  struct known_file *known, bool is_dir)
 {
-	struct dentry *parent = NULL, *above = NULL;
+	struct dentry *parent = NULL, *above = NULL, *log_dir;
 	struct rec_file *r;
 	__u32 depth = 0, len = 0;
 	char end[4] = {};
@@ -247,11 +248,18 @@ static __noinline __u32 file_meet(struct dentry *dentry, struct inode_key *key,
 	known->pad = 0;
 	DENTRY_READ(parent, dentry, d_parent);
 	DENTRY_READ(above, parent, d_parent);
-	if (is_log_dir(above))
+	/* The parent of a file system's topmost directory is itself: so in this order. */
+	if (is_dir && is_log_dir(dentry)) {
+		log_dir = dentry;
+	} else if (is_log_dir(parent)) {
+		log_dir = parent;
+	} else if (!is_dir && is_log_dir(above)) {
+		log_dir = above;
 		depth = 1;
-	else if (!is_log_dir(parent))
+	} else {
 		goto out;
-	if (filter_topics && (!depth || !topic_wanted(parent)))
+	}
+	if (filter_topics && ((!depth && !is_dir) || !topic_wanted(is_dir ? dentry : parent)))
 		goto out;
 
 	known->flags = FILE_WATCHED;
@@ -266,9 +274,14 @@ static __noinline __u32 file_meet(struct dentry *dentry, struct inode_key *key,
 		return known->flags;	/* not remembered: told at the next meeting */
 	r->ino = key->ino;
 	r->dev = key->dev;
-	r->dir = depth ? BPF_CORE_READ(above, d_inode, i_ino) : BPF_CORE_READ(parent, d_inode, i_ino);
+	r->dir = BPF_CORE_READ(log_dir, d_inode, i_ino);
 	r->depth = depth;
-	read_name(r->name, dentry);
+	r->is_dir = is_dir;
+	r->pad = 0;
+	if (log_dir == dentry)
+		r->name[0] = 0;
+	else
+		read_name(r->name, dentry);
 	read_name(r->parent, parent);
 	rec_submit(r);
 out:
@@ -277,15 +290,17 @@ out:
 	return known->flags;
 }
 
-/* FILE_* of a regular file, its key filled in; 0 when it is not ours. */
+/* FILE_* of a regular file or a directory, its key filled in; 0 when it is not ours. */
 static __always_inline __u32 file_flags(struct file *file, struct inode_key *key)
 {
 	struct known_file now = {}, *known;
 	struct dentry *dentry = NULL, *parent = NULL;
 	struct inode *inode;
+	__u32 kind;
 
 	inode = AT_READ(file, f_inode);
-	if (!inode || (AT_READ(inode, i_mode) & S_IFMT_) != S_IFREG_)
+	kind = inode ? AT_READ(inode, i_mode) & S_IFMT_ : 0;
+	if (kind != S_IFREG_ && kind != S_IFDIR_)
 		return 0;
 	dentry = AT_READ(file, f_path.dentry);
 	DENTRY_READ(parent, dentry, d_parent);
@@ -295,7 +310,7 @@ static __always_inline __u32 file_flags(struct file *file, struct inode_key *key
 	known = bpf_map_lookup_elem(&files, key);
 	if (known && known->name_hash == now.name_hash && known->parent_hash == now.parent_hash)
 		return known->flags;
-	return file_meet(dentry, key, &now);
+	return file_meet(dentry, key, &now, kind == S_IFDIR_);
 }
 
 /* The fixed part of a per-syscall tracepoint, the same since 2.6.32. */

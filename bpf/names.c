@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "inner.h"
+#include "record.h"
 
 #define NEVER	UINT32_MAX
 #define HASH	4096u		/* buckets, a power of two */
@@ -207,22 +208,23 @@ static uint32_t file_find(const struct names *n, uint32_t dev, uint64_t ino)
 	return id;
 }
 
-void names_learn(struct probe *p, uint32_t dev, uint64_t ino, uint64_t dir, unsigned depth,
-		 const char *name, const char *parent)
+void names_learn(struct probe *p, const struct rec_file *r)
 {
+	/* What is in no partition's directory may be one. */
+	const char *partition = r->depth ? r->parent : r->is_dir ? r->name : "";
 	struct names *n = p->names;
 	const struct log_dir *d = NULL;
 	char path[2048], topic[256];
-	uint32_t id = file_find(n, dev, ino), *bucket;
+	uint32_t id = file_find(n, r->dev, r->ino), *bucket;
 	uint64_t hi, lo;
 	bool passing = false;
 	struct file *f;
 
 	for (unsigned i = 0; i < p->nr_dirs && !d; i++)
-		if (p->dirs[i].ino == dir && dev_to_kernel(p->dirs[i].dev) == dev)
+		if (p->dirs[i].ino == r->dir && dev_to_kernel(p->dirs[i].dev) == r->dev)
 			d = &p->dirs[i];
-	snprintf(path, sizeof(path), "%s/%s%s%s", d ? d->path : "", depth ? parent : "",
-		 depth ? "/" : "", name);
+	snprintf(path, sizeof(path), "%s%s%s%s%s", d ? d->path : "", r->name[0] ? "/" : "",
+		 r->depth ? r->parent : "", r->depth ? "/" : "", r->name);
 	if (id && !strcmp(n->files[id].path, path))
 		return;
 	/* Another name for the number: another file from now on; the old one keeps its own. */
@@ -236,20 +238,20 @@ void names_learn(struct probe *p, uint32_t dev, uint64_t ino, uint64_t dir, unsi
 		n->nr_files--;
 		return;
 	}
-	f->ino = ino;
-	f->dev = dev;
+	f->ino = r->ino;
+	f->dev = r->dev;
 	f->partition = -1;
-	f->segment = log_segment(name);
-	f->role = log_role(name);
+	f->segment = r->is_dir ? -1 : log_segment(r->name);
+	f->role = r->is_dir ? AT_ROLE_DIRECTORY : log_role(r->name);
 	f->stated[0] = f->stated[1] = NEVER;
-	if (depth && log_partition(parent, topic, &f->partition, &passing)) {
+	if (log_partition(partition, topic, &f->partition, &passing)) {
 		f->topic = topic_find(p, topic);
 		if (passing)
 			f->role = AT_ROLE_PASSING;
-		else if (f->topic && !n->topics[f->topic].uuid_hi && d && log_topic_id(d->seen, parent, &hi, &lo))
+		else if (f->topic && !n->topics[f->topic].uuid_hi && d && log_topic_id(d->seen, partition, &hi, &lo))
 			topic_set_id(n, f->topic, hi, lo);
 	}
-	bucket = &n->file_bucket[hash_file(dev, ino)];
+	bucket = &n->file_bucket[hash_file(r->dev, r->ino)];
 	f->next = *bucket;
 	*bucket = id;
 }

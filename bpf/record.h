@@ -43,11 +43,12 @@ struct rec {
 	unsigned long long ns;
 };
 
-/* A file under a log directory, before the first record that speaks of it. */
+/* A file or directory under a log directory, or that itself (name ""), before the first record that speaks of it. */
 struct rec_file {
 	struct rec h;
 	unsigned long long ino, dir;	/* dir: inode of the log directory */
 	unsigned int dev, depth;	/* depth 1: in a partition's directory, 0: beside them */
+	unsigned int is_dir, pad;
 	char name[REC_NAME];
 	char parent[REC_NAME];
 };

@@ -23,6 +23,7 @@ static const char *const calls[] = {
 };
 static const char *const roles[] = {
 	"other", "segment", "index", "timeindex", "txnindex", "snapshot", "checkpoint", "passing",
+	"directory",
 };
 
 struct device {
@@ -188,11 +189,13 @@ static void seen(void *arg, const struct tl_sync *s)
 		keep(args, s);
 }
 
-/* The last two parts of a path: topic-partition and segment. */
-static const char *short_path(const char *path)
+/* The last two parts of a file's path: topic-partition and segment; of a directory's the last one. */
+static const char *short_path(const char *path, uint32_t role)
 {
 	const char *last = strrchr(path, '/'), *p = last;
 
+	if (role == AT_ROLE_DIRECTORY)
+		return last && last[1] ? last + 1 : path;
 	while (p && p > path && p[-1] != '/')
 		p--;
 	return p ? p : path;
@@ -204,9 +207,10 @@ static void sync_text(const struct tl_sync *s)
 	struct wrap w;
 	bool any = false;
 
-	printf("%s  %-9s %s  %s%s\n", clock_text(when, sizeof(when), s->begin_ns), call_name(s->call),
-	       span_column(t, sizeof(t), s->end_ns - s->begin_ns, 9), *s->path ? short_path(s->path) : "(no name known)",
-	       s->on_path ? "  on a batch's way" : "");
+	printf("%s  %-9s %s  %s%s%s\n", clock_text(when, sizeof(when), s->begin_ns), call_name(s->call),
+	       span_column(t, sizeof(t), s->end_ns - s->begin_ns, 9),
+	       *s->path ? short_path(s->path, s->role) : "(no name known)",
+	       s->role == AT_ROLE_DIRECTORY ? "/ (directory)" : "", s->on_path ? "  on a batch's way" : "");
 	if (!s->parts.seen)
 		return;
 	wrap_begin(&w, stdout, 14);

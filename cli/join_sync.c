@@ -81,6 +81,7 @@ void sync_event(struct join *j, struct jtrail *t, const struct event *ev)
 			continue;
 		a = &th->links.at[i].batch->b.attempts[th->links.at[i].attempt];
 		request_synced(j, th->links.at[i].batch->state[th->links.at[i].attempt].breq, &parts);
+		/* Then its indexes, and of a new segment its directory. */
 		if (f->role == AT_ROLE_SEGMENT && !a->index.ns) {
 			if (!a->sync_begin_ns)
 				a->sync_begin_ns = begin;

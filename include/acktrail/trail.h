@@ -379,6 +379,7 @@ enum at_role {	/* what a file is to Kafka */
 	AT_ROLE_OTHER, AT_ROLE_SEGMENT, AT_ROLE_INDEX, AT_ROLE_TIMEINDEX,
 	AT_ROLE_TXNINDEX, AT_ROLE_SNAPSHOT, AT_ROLE_CHECKPOINT,
 	AT_ROLE_PASSING,	/* .cleaned .swap .deleted, -future -delete -stray: no append */
+	AT_ROLE_DIRECTORY,	/* a partition's directory, or (without a topic) a log directory */
 };
 
 enum at_call {

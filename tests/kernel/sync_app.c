@@ -8,6 +8,8 @@
  *	run THREADS SYNCS CALL	CALL: fsync fdatasync msync sync_file_range osync-write aio io_uring;
  *				each thread its own partition
  *	roll PARTITION N	N new segments, each written, synced and closed
+ *	dirs PARTITION N	N new segments and as many new files beside the partitions: the fsync of
+ *				the directory that each is new in
  *	lock THREADS SYNCS	all to one partition, each write and fsync under one lock
  *	append MS		writes alone, for so long
  *	flood MS		the same as fast as it goes
@@ -337,6 +339,38 @@ static void roll(int partition, int segments)
 	}
 }
 
+static void new_file(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0644);
+
+	if (fd < 0)
+		die(path);
+	close(fd);
+}
+
+static void dirs(int partition, int n)
+{
+	static uint64_t next = 100000;
+	char path[4096], of_partition[4096];
+	int fd, top = open(dir, O_RDONLY | O_DIRECTORY);
+
+	partition_path(path, sizeof(path), partition, 0, "log");
+	snprintf(of_partition, sizeof(of_partition), "%s/%s-%d", dir, topic, partition);
+	fd = open(of_partition, O_RDONLY | O_DIRECTORY);
+	if (fd < 0 || top < 0)
+		die(of_partition);
+	for (int i = 0; i < n; i++) {
+		partition_path(path, sizeof(path), partition, next, "log");
+		new_file(path);
+		sync_one(fd, NULL, FSYNC, of_partition);
+		snprintf(path, sizeof(path), "%s/checkpoint.%llu", dir, (unsigned long long)next++);
+		new_file(path);
+		sync_one(top, NULL, FSYNC, dir);
+	}
+	close(fd);
+	close(top);
+}
+
 static void hold(int partition)
 {
 	char path[4096];
@@ -405,6 +439,8 @@ int main(int argc, char **argv)
 			timer(a);
 		else if (sscanf(line, "roll %d %d", &a, &b) == 2)
 			roll(a, b);
+		else if (sscanf(line, "dirs %d %d", &a, &b) == 2)
+			dirs(a, b);
 		else if (sscanf(line, "reuse %d", &a) == 1)
 			reuse(a);
 		else if (sscanf(line, "topic %63s", topic) == 1)

@@ -97,6 +97,10 @@ may = total // 10 if emulated else total // 200
 check(odd <= may, f"within 5 % or 100 µs of the program's own clock: {total - missing - odd} of {total - missing}, {may} may not"
       f" (the widest gap {worst / 1000:.0f} µs); {waited} waited for a CPU, for so long it may be more")
 check(not paths, "every sync has its file's path")
+dirs = phases["dirs"]
+own = {(s["path"].rsplit("/", 1)[-1], s["role"], s.get("topic"), s.get("partition")) for s in dirs}
+check(own == {("t-0", "directory", "t", 0), ("logs", "directory", None, None)},
+      f"{len(dirs)} syncs of directories: the partition's own, and the log directory, which is no partition's: {own}")
 check(not over, "parts never exceed the wall time")
 for who, of, most in (("one thread", slow, 0.05), ("64 threads", crowd, 0.05)):
     check(of and median(of) <= most, f"{who}: unexplained at the median of the {len(of)} syncs over 5 ms:"
@@ -104,7 +108,8 @@ for who, of, most in (("one thread", slow, 0.05), ("64 threads", crowd, 0.05)):
 
 for name, need, what in (("flush-delay", flush_ns, ("flush",)), ("flush-delay-fdatasync", flush_ns, ("flush",)),
                          ("flush-delay-msync", flush_ns, ("flush",)),
-                         ("flush-delay-osync", flush_ns, ("flush",)), ("flush-delay-aio", flush_ns, ("flush",)),
+                         ("flush-delay-osync", flush_ns, ("flush",)), ("flush-delay-dirs", flush_ns, ("flush",)),
+                         ("flush-delay-aio", flush_ns, ("flush",)),
                          ("flush-delay-uring", flush_ns, ("flush",)), ("write-delay-range", write_ns, ("device",)),
                          ("write-delay", write_ns, ("device",)), ("write-delay-msync", write_ns, ("device",))):
     if name not in phases:

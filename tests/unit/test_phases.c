@@ -97,6 +97,49 @@ static void test_bystanders(void **state)
 	feed_free(f);
 }
 
+/* A new segment's first flush goes on to its directory: part of what the batch waits for. */
+static void test_directory(void **state)
+{
+	struct feed *f = begun();
+	struct bat b = { 1, 4, 1, 0xaa, 5, 0, 0, 1000, 0 };
+	const struct tl_phase *p;
+
+	(void)state;
+	probe(f);
+	file(f, FILE_OTHER + 1, AT_ROLE_DIRECTORY, 1, 0);
+	file(f, FILE_OTHER + 2, AT_ROLE_DIRECTORY, 0, -1);	/* the log directory */
+	file(f, FILE_OTHER + 3, AT_ROLE_DIRECTORY, 1, 1);	/* another partition's */
+	written(f, 1006, &b);
+	arrived(f, 1007, 1007, &b);
+	synced(f, 1001, 1005, 50, FILE_OTHER + 1, AT_CALL_FSYNC);	/* before the append */
+	appended(f, 1008, 1009, 50, &b, 10);
+	flushed(f, 1011, 1019);
+	synced(f, 1010, 1020, 50, FILE_SEGMENT, AT_CALL_FSYNC);
+	synced(f, 1020, 1022, 50, FILE_INDEX, AT_CALL_MSYNC);
+	synced(f, 1011, 1050, 51, FILE_OTHER + 2, AT_CALL_FSYNC);
+	synced(f, 1011, 1060, 52, FILE_OTHER + 3, AT_CALL_FSYNC);
+	flushed(f, 1030, 1410);
+	synced(f, 1022, 1422, 50, FILE_OTHER + 1, AT_CALL_FSYNC);
+	answered(f, 1424, &b);
+	replied(f, 1425, &b, 0, 10);
+	acks(f, 1425, 1, 0, 0, 2, 10, 5, 1000, 1000);
+	feed_end(f);
+	assert_int_equal(f->nr, 1);
+	assert_null(unsound(f->out[0]));
+	assert_int_equal(f->syncs_on_path, 3);
+	assert_int_equal(phase_ms(f->out[0], TL_PHASE_FSYNC), 10);
+	p = phase_of(f->out[0], TL_PHASE_INDEX);
+	assert_non_null(p);
+	assert_int_equal(p->ns, 402 * (int64_t)MS);
+	assert_int_equal(p->parts->part[TL_PART_FLUSH], 380 * (int64_t)MS);
+	assert_int_equal(phase_ms(f->out[0], TL_PHASE_BROKER_SIDE), 2);
+	assert_int_equal(f->out[0]->verdict.cause, TL_CAUSE_LEADER_FSYNC);
+	assert_string_equal(f->out[0]->verdict.causes[0].culprit, "loop0: flush");
+	/* The segment's own fsync made the batch durable, not the directory's. */
+	assert_int_equal(f->out[0]->on_disk_ns, 1020 * (int64_t)MS);
+	feed_free(f);
+}
+
 /* The request behind a slow one inherits what held that. */
 static void test_behind(void **state)
 {
@@ -357,6 +400,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_whole_path),
 		cmocka_unit_test(test_bystanders),
+		cmocka_unit_test(test_directory),
 		cmocka_unit_test(test_behind),
 		cmocka_unit_test(test_expired_unread),
 		cmocka_unit_test(test_window),
