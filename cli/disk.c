@@ -164,13 +164,23 @@ static void keep(struct args *args, const struct tl_sync *s)
 	args->top[i].parts.device = args->top[i].parts.below = NULL;
 }
 
-static void seen(void *arg, const struct tl_sync *s)
+/* Kafka's own appends to its own topics are no producer's batches, unless these are asked for. */
+static bool on_path(const struct args *args, const struct tl_sync *s)
 {
+	const struct filter *f = &args->c.filter;
+
+	return s->on_path && (f->internal || f->topic || !topic_internal(s->topic));
+}
+
+static void seen(void *arg, const struct tl_sync *from)
+{
+	struct tl_sync own = *from, *s = &own;
 	struct args *args = arg;
 	struct device *d;
 
 	if (!kept(args, s))
 		return;
+	s->on_path = on_path(args, s);
 	args->syncs++;
 	d = device_of(args, s);
 	if (d) {

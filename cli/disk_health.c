@@ -200,6 +200,8 @@ static void health_json(struct out *o, const struct disk *d)
 	if (d->sampled) {
 		out_bool(o, "rotational", d->health.rotational);
 		out_u64(o, "samples", d->svctm.nr);
+		if (d->covered_ns)
+			out_s64(o, "sampled_ns", d->covered_ns);
 	}
 	if (d->svctm.nr) {
 		out_s64(o, "svctm_p50_ns", hist_quantile(&d->svctm, 0.5));
@@ -270,7 +272,7 @@ static void histogram_text(const struct disk *d)
 	for (int k = 0; k < NR_KINDS; k++)
 		if (d->nr[k])
 			printf(" %9s", kind_names[k]);
-	putchar('\n');
+	puts(d->sampled ? "  of all that the probe saw, before the first sample and after the last, too" : "");
 	for (unsigned i = 0; i < NR_STEPS; i++) {
 		uint64_t any = 0;
 
@@ -307,8 +309,9 @@ static void health_text(const struct disk *d)
 		       span_text(c, sizeof(c), (int64_t)d->svctm.max));
 	putchar('\n');
 	if (d->flushes)
-		printf("  %" PRIu64 " flushes, which svctm leaves out, took %s on average, %s in the worst 3 s\n",
-		       d->flushes, span_text(a, sizeof(a), d->flush_total_ns / (int64_t)d->flushes),
+		printf("  %" PRIu64 " flushes in these %s of samples, which svctm leaves out, took %s on average, %s in the worst 3 s\n",
+		       d->flushes, span_text(c, sizeof(c), d->covered_ns),
+		       span_text(a, sizeof(a), d->flush_total_ns / (int64_t)d->flushes),
 		       span_text(b, sizeof(b), d->flush_worst_ns));
 	if (d->stalled)
 		printf("  %" PRIu64 " samples of it busy and completing nothing, which counts as 0\n", d->stalled);

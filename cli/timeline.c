@@ -50,7 +50,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static const struct argp argp = {
 	options, parse, "TRAIL…",
 	"Print the life of every batch: where its time was, from produce() to the app's callback.\v"
-	"Times with ~ are inferred; in {} what a sync waited for; in [] why the batch waited there.",
+	"Times with ~ are inferred; in {} what a sync waited for; in [] why the batch waited there; behind = "
+	"the causes, each with its share of the batch's life: two may hold the same time (a lock, and the sync "
+	"of who held it), so the shares may add up to more than 100 %.",
 	joined_children, NULL, NULL
 };
 

@@ -41,7 +41,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static const struct argp argp = {
 	options, parse, "TRAIL…",
-	"Say why batches were late or expired: the causes ranked over all of them, then each.",
+	"Say why batches were late or expired: the causes ranked over all of them, then each.\v"
+	"A cause's share is of its batches' life.  Two causes may hold the same time (a lock, and the sync of "
+	"who held it), so shares may add up to more than 100 %.",
 	joined_children, NULL, NULL
 };
 
