@@ -41,11 +41,23 @@ static const char *const settings[TL_NR_CAUSES] = {
 		"move this log directory to a faster disk, or raise log.flush.interval.messages",
 };
 
+/* Syncs that no disk held up: more threads would not help them. */
+static const char *busy_todo(const char *culprit)
+{
+	if (culprit && !strcmp(culprit, tl_part_names[TL_PART_LOCK]))
+		return "its syncs slept, and not for I/O: look at what else syncs that file system, and at the host's CPU";
+	if (culprit && !strcmp(culprit, tl_part_names[TL_PART_CPU]))
+		return "its syncs ran, or waited to run: look at the host's CPU";
+	return settings[TL_CAUSE_BROKER_BUSY];
+}
+
 /* What would tell more, of that which is not there yet. */
 const char *advice_todo(const struct tl_batch *b)
 {
 	enum tl_cause cause = b->verdict.cause;
 
+	if (cause == TL_CAUSE_BROKER_BUSY)
+		return busy_todo(b->verdict.causes[0].culprit);
 	if (cause == TL_CAUSE_BROKER_SIDE)
 		return b->probed ? "nothing that the probe saw explains it: look at that broker's request queue, "
 				   "GC and CPU"

@@ -108,6 +108,7 @@ static void commit_json(struct out *o, const struct tl_commit *m)
 	time_json(o, "end_ns", m->end_ns);
 	if (m->by_pid) {
 		out_u64(o, "by_pid", m->by_pid);
+		out_u64(o, "by_tid", m->by_tid);
 		out_text(o, "by", m->by);
 	}
 	out_u64(o, "requests", m->requests);

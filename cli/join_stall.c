@@ -156,6 +156,7 @@ static void tell_commit(const struct join *j, const struct chain *c, struct tl_c
 	to->begin_ns = m->begin;
 	to->end_ns = m->end;
 	to->by_pid = m->by_pid;
+	to->by_tid = m->by_tid ? m->by_tid : m->by_pid;
 	to->by = who ? who->comm : NULL;
 }
 
@@ -166,7 +167,7 @@ static int say_commit(char *text, size_t size, int n, const struct tl_commit *m)
 	n = m->transaction ? text_put(text, size, n, "journal commit %llu", (unsigned long long)m->transaction)
 			   : text_put(text, size, n, "the journal");
 	if (m->by_pid)
-		n = text_put(text, size, n, " forced by %s[%u]", m->by && *m->by ? m->by : "?", m->by_pid);
+		n = text_put(text, size, n, " forced by %s[%u]", m->by && *m->by ? m->by : "thread", m->by_tid);
 	if (m->requests == 1)
 		n = text_put(text, size, n, ", whose request was in the device for %s", span_text(t, sizeof(t), m->slowest_ns));
 	else if (m->requests)

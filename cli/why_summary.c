@@ -95,6 +95,7 @@ static const char *kind_of(const struct why_bucket *p)
 
 static void bucket_text(const struct why *args, const struct why_bucket *p)
 {
+	bool busy = *p->culprit && p->cause == TL_CAUSE_BROKER_BUSY;
 	char line[512], t[24], u[24], v[24];
 	uint64_t late = 0;
 	struct wrap w;
@@ -103,10 +104,10 @@ static void bucket_text(const struct why *args, const struct why_bucket *p)
 	for (size_t i = 0; i < args->nr_buckets; i++)
 		if (args->buckets[i].outcome == p->outcome)
 			late += args->buckets[i].batches;
-	n = snprintf(line, sizeof(line), "%llu of %llu %s %s (%llu message%s): %s%s%s",
+	n = snprintf(line, sizeof(line), "%llu of %llu %s %s (%llu message%s): %s%s%s%s",
 		     (unsigned long long)p->batches, (unsigned long long)late, kind_of(p), late == 1 ? "batch" : "batches",
 		     (unsigned long long)p->messages, p->messages == 1 ? "" : "s", tl_cause_names[p->cause],
-		     *p->culprit ? " on " : "", p->culprit);
+		     busy ? " (its syncs: " : *p->culprit ? " on " : "", p->culprit, busy ? ")" : "");
 	if (p->cause != TL_CAUSE_UNKNOWN && p->total_ns > 0 && p->cause_ns > 0)
 		n += snprintf(line + n, sizeof(line) - (size_t)n, ", %.0f%% of their time",
 			      100.0 * (double)p->cause_ns / (double)p->total_ns);

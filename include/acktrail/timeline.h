@@ -119,8 +119,8 @@ struct tl_hold {
 struct tl_commit {
 	uint64_t transaction;		/* 0 unknown */
 	int64_t	 ns, begin_ns, end_ns;	/* ns: of the write; begin, end: its own, 0 unknown */
-	const char *device, *by;	/* by: the command that forced it, NULL unknown */
-	uint32_t by_pid;		/* 0: no sync asked for it, or it is not known */
+	const char *device, *by;	/* by: the thread that forced it, NULL unknown */
+	uint32_t by_pid, by_tid;	/* 0: no sync asked for it, or it is not known */
 	uint32_t requests;		/* of the journal, on their way meanwhile */
 	int64_t	 slowest_ns;
 };

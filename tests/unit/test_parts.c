@@ -233,6 +233,7 @@ static void test_sync_computes(void **state)
 	for (uint32_t i = 0; i < 2; i++) {
 		assert_int_equal(f->out[i]->verdict.cause, TL_CAUSE_BROKER_BUSY);
 		assert_string_equal(f->out[i]->verdict.causes[0].culprit, "cpu");
+		assert_non_null(strstr(f->out[i]->verdict.text, "look at the host's CPU"));
 	}
 	feed_free(f);
 }
@@ -325,6 +326,29 @@ static void test_append_throttled(void **state)
 	feed_free(f);
 }
 
+/* Who forced the commit that a write waited for is a thread, by its name and its own number. */
+static void test_append_forced(void **state)
+{
+	struct feed *f = begun();
+	struct event ev = at(&f->probe, AT_EV_COMMIT, 1295);
+
+	(void)state;
+	named(f, 900, 91, "kafka-scheduler");
+	paused(f, 1010, 1290, 5, AT_PAUSE_JOURNAL, 9);
+	paused(f, 1012, 1288, 5, AT_PAUSE_IO, 0);
+	ev.tid = 77;
+	ev.commit.begin_ns = 1001 * MS;
+	ev.commit.dev = 7;
+	ev.commit.transaction = 9;
+	ev.commit.by_pid = 90;
+	ev.commit.by_tid = 91;
+	give(f, ev);
+	assert_non_null(append_of(f, 276));
+	assert_int_equal(f->out[0]->verdict.cause, TL_CAUSE_APPEND_STALL);
+	assert_non_null(strstr(f->out[0]->verdict.causes[0].culprit, "journal commit 9 forced by kafka-scheduler[91]"));
+	feed_free(f);
+}
+
 /* A write that was kept from a CPU is no fault of the disk. */
 static void test_append_no_cpu(void **state)
 {
@@ -342,7 +366,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bystanders), cmocka_unit_test(test_exec), cmocka_unit_test(test_held_metadata), cmocka_unit_test(test_awaited_metadata), cmocka_unit_test(test_sync_computes), cmocka_unit_test(test_sleep_lost), cmocka_unit_test(test_no_naps),
 		cmocka_unit_test(test_other_file_system), cmocka_unit_test(test_append_throttled),
-		cmocka_unit_test(test_append_no_cpu),
+		cmocka_unit_test(test_append_forced), cmocka_unit_test(test_append_no_cpu),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
