@@ -167,7 +167,7 @@ int aside_save(const char *name, const struct paths *found)
 	if (!nr) {
 		rmdir(place);
 		say("%s: there is nothing to set aside", name);
-		return status ? STATUS_USAGE : STATUS_CANNOT;
+		return status ? (int)say_unread() : STATUS_CANNOT;
 	}
 	printf("saved as %s\n", place);
 	return status;

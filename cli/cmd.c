@@ -29,6 +29,7 @@ error_t cmd_parse(const struct argp *argp, int argc, char **argv, unsigned flags
 	snprintf(name, sizeof(name), "acktrail %s", argv[0]);
 	argv[0] = name;
 	argp_err_exit_status = STATUS_USAGE;
+	say_unread();			/* what an earlier command met */
 	err = argp_parse(argp, argc, argv, flags, arg_index, input);
 	if (err)
 		exit(STATUS_USAGE);

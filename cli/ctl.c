@@ -253,9 +253,10 @@ int cmd_ctl(int argc, char **argv)
 	size_t nr = 0;
 
 	cmd_parse(&argp, argc, argv, 0, NULL, &args);
-	if (!paths_find(&found, args.path) || !found.nr) {
+	paths_find(&found, args.path);
+	if (!found.nr) {
 		paths_free(&found);
-		return STATUS_USAGE;
+		return (int)say_unread();
 	}
 	if (found.fd[0] >= 0) {
 		say("%s is a packed trail: no process writes it", args.path);

@@ -309,7 +309,7 @@ int cmd_disk(int argc, char **argv)
 
 	cmd_parse(&argp, argc, argv, 0, NULL, &args);
 	if (!joined_open(&args.c))
-		return STATUS_USAGE;
+		return (int)say_unread();
 	args.max = args.c.filter.slowest ? args.c.filter.slowest : TOLD;
 	args.top = calloc(args.max, sizeof(*args.top));
 	if (!args.top)

@@ -388,7 +388,7 @@ int cmd_dump(int argc, char **argv)
 		say_progress_off();
 	r = reader_open(args.paths, args.nr_paths);
 	if (!r)
-		return STATUS_USAGE;
+		return (int)say_unread();
 	reader_want_unknown(r, true);
 	written = args.format == FORMAT_NDJSON ? dump_json(r) : dump_text(r);
 	status = say_incomplete(r);

@@ -144,7 +144,10 @@ static bool read_file(struct log_dump *d, const char *path, bool quiet)
 	ssize_t n;
 
 	if (!f) {
-		say("%s: %s", path, strerror(errno));
+		if (errno == EACCES)
+			say_forbidden(path);
+		else
+			say("%s: %s", path, strerror(errno));
 		return false;
 	}
 	while ((n = getline(&line, &room, f)) > 0) {
@@ -176,6 +179,10 @@ bool log_dump_read(struct log_dump **d, const char *path)
 	if (stat(path, &st) || !S_ISDIR(st.st_mode))
 		return read_file(*d, path, false);
 	nr = scandir(path, &entry, NULL, alphasort);
+	if (nr < 0 && errno == EACCES) {
+		say_forbidden(path);
+		return false;
+	}
 	for (int i = 0; i < nr; i++) {
 		char *child;
 

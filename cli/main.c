@@ -88,8 +88,8 @@ static void help(FILE *f)
 			commands[i].what);
 	fputs("\n`acktrail COMMAND --help` tells more. A TRAIL is what one process left behind, a\n"
 	      "directory of trails, or what `acktrail pack` made of them.\n"
-	      "Exit status: 0 done; 1 --fail-on met; 2 wrong usage; 3 done, but the evidence was\n"
-	      "incomplete; 4 cannot run here.\n", f);
+	      "Exit status: 0 done; 1 --fail-on met; 2 wrong usage, or no trail; 3 done, but the evidence\n"
+	      "was incomplete; 4 cannot run here, or may not read the trail.\n", f);
 }
 
 /* Levenshtein distance, for names of a few letters. */

@@ -195,7 +195,7 @@ static int pack(const struct args *args, struct archive *a, const struct paths *
 		packed++;
 	}
 	if (!packed)
-		return STATUS_USAGE;
+		return (int)say_unread();
 	if (archive_write_close(a) != ARCHIVE_OK) {
 		say("%s cannot be written: %s", args->out, archive_error_string(a));
 		return STATUS_CANNOT;
@@ -216,7 +216,7 @@ int cmd_pack(int argc, char **argv)
 	for (int i = 0; i < args.nr_paths; i++)
 		unread |= !paths_find(&found, args.path[i]);
 	if (!found.nr)
-		return STATUS_USAGE;
+		return (int)say_unread();
 	if (strcmp(args.out, "-")) {
 		/* Beside its place until it is whole. */
 		if (asprintf(&part, "%s.part", args.out) < 0)

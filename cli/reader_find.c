@@ -46,29 +46,49 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-/* The trail of a directory, then those of the directories inside it, by name. */
-static void find_in(struct paths *p, const char *dir, int depth)
+/* As the shim names a trail's directory among others: shim/window.c. */
+static bool is_trails_name(const char *dir)
+{
+	const char *slash = strrchr(dir, '/');
+
+	return !strncmp(slash ? slash + 1 : dir, "acktrail.", strlen("acktrail."));
+}
+
+/*
+ * The trail of a directory, then those of the directories inside it, by name.  False, and
+ * said, when one may not be looked into that was named, or looks like another user's trail.
+ */
+static bool find_in(struct paths *p, const char *dir, int depth)
 {
 	struct dirent **entry;
+	bool all = true;
 	int nr;
 
 	if (trail_is_dir(dir))
 		paths_add(p, dir, -1);
+	else if (eaccess(dir, X_OK) && errno == EACCES && (depth == FIND_DEPTH || is_trails_name(dir)))
+		goto forbidden;
 	if (!depth)
-		return;
+		return true;
 	nr = scandir(dir, &entry, visible, by_name);
+	if (nr < 0 && errno == EACCES && depth == FIND_DEPTH && !trail_is_dir(dir))
+		goto forbidden;
 	for (int i = 0; i < nr; i++) {
 		char *child;
 
 		if (asprintf(&child, "%s/%s", dir, entry[i]->d_name) > 0) {
 			if (is_dir(child))
-				find_in(p, child, depth - 1);
+				all &= find_in(p, child, depth - 1);
 			free(child);
 		}
 		free(entry[i]);
 	}
 	if (nr >= 0)
 		free(entry);
+	return all;
+forbidden:
+	say_forbidden(dir);
+	return false;
 }
 
 /* What the user named.  What is no directory is a trail, or trail_open() says why not. */
@@ -84,14 +104,11 @@ bool paths_find(struct paths *p, const char *path)
 			paths_add(p, path, -1);
 		return u != UNPACK_FAILED;
 	}
-	find_in(p, path, FIND_DEPTH);
+	if (!find_in(p, path, FIND_DEPTH))
+		return false;
 	if (p->nr > before)
 		return true;
-	if (access(path, R_OK | X_OK))
-		say("%s: %s", path, strerror(errno));
-	else
-		say("%s holds no trail (no file \"" AT_FILE_NAME "\" in it or in the "
-		    "directories inside it)", path);
+	say("%s holds no trail (no file \"" AT_FILE_NAME "\" in it or in the directories inside it)", path);
 	return false;
 }
 

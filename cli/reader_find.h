@@ -15,7 +15,7 @@ struct paths {
 	size_t	 nr;
 };
 
-/* Adds the trails of one name; false, with the reason said, when there is none. */
+/* Adds the trails of one name; false, with the reason said, when there is none, or some may not be read. */
 bool paths_find(struct paths *p, const char *path);
 void paths_add(struct paths *p, const char *path, int fd);	/* takes fd */
 void paths_free(struct paths *p);	/* and closes what is left */

@@ -37,6 +37,22 @@ void say(const char *format, ...)
 	fputc('\n', stderr);
 }
 
+static bool forbidden;
+
+void say_forbidden(const char *path)
+{
+	say("%s: no permission to read it; run this as the user who recorded it, or as root", path);
+	forbidden = true;
+}
+
+enum status say_unread(void)
+{
+	enum status status = forbidden ? STATUS_CANNOT : STATUS_USAGE;
+
+	forbidden = false;
+	return status;
+}
+
 bool say_colour(FILE *stream)
 {
 	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");

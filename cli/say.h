@@ -15,11 +15,17 @@ enum status {
 	STATUS_FAIL_ON = 1,	/* --fail-on met; beats STATUS_INCOMPLETE */
 	STATUS_USAGE = 2,	/* wrong usage, or no trail where one was named */
 	STATUS_INCOMPLETE = 3,	/* done, but evidence was incomplete */
-	STATUS_CANNOT = 4,	/* cannot run here: privileges, kernel, no broker */
+	STATUS_CANNOT = 4,	/* cannot run here: privileges (a trail that may not be read), kernel, no broker */
 };
 
 /* "acktrail: MESSAGE\n" on standard error; clears a progress line first. */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* That a trail, or what may hold some, may not be read. */
+void say_forbidden(const char *path);
+
+/* The exit status when nothing that was named could be read: STATUS_CANNOT where that was forbidden. */
+enum status say_unread(void);
 
 /* Colour on this stream?  Only on a terminal, and never with NO_COLOR. */
 bool say_colour(FILE *stream);

@@ -322,7 +322,7 @@ int cmd_summary(int argc, char **argv)
 	cmd_parse(&argp, argc, argv, 0, NULL, &args);
 	args.c.filter.slowest = 0;
 	if (!joined_open(&args.c))
-		return STATUS_USAGE;
+		return (int)say_unread();
 	args.total = calloc(TL_NR_PHASES + 1, sizeof(*args.total));
 	if (!args.total)
 		return STATUS_CANNOT;

@@ -74,7 +74,7 @@ int cmd_timeline(int argc, char **argv)
 
 	cmd_parse(&argp, argc, argv, 0, NULL, &args);
 	if (!joined_open(&args.c))
-		return STATUS_USAGE;
+		return (int)say_unread();
 	args.colour = say_colour(stdout);
 	out_open(&args.out, STDOUT_FILENO);
 	if (args.requests && requests_show(&args.c, &args.out, args.colour) && args.c.format == FORMAT_TEXT)

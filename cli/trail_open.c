@@ -39,7 +39,10 @@ static int open_file(const char *path, bool *window)
 
 	*window = false;
 	if (stat(path, &st)) {
-		say("%s: %s", path, errno == ENOENT ? "there is no such file or directory" : strerror(errno));
+		if (errno == EACCES)
+			say_forbidden(path);
+		else
+			say("%s: %s", path, errno == ENOENT ? "there is no such file or directory" : strerror(errno));
 		return -1;
 	}
 	if (snprintf(name, sizeof(name), S_ISDIR(st.st_mode) ? "%s/" AT_FILE_NAME : "%s", path) >=
@@ -65,7 +68,7 @@ static int open_file(const char *path, bool *window)
 		say("%s: its live window is gone (the host rebooted or /dev/shm was cleared), "
 		    "so nothing is left of this trail", path);
 	} else if (errno == EACCES || errno == EPERM) {
-		say("%s: no permission to read it; run this as the user who recorded it, or as root", path);
+		say_forbidden(path);
 	} else {
 		say("%s cannot be opened: %s", path, strerror(errno));
 	}

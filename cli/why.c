@@ -262,7 +262,7 @@ int cmd_why(int argc, char **argv)
 
 	cmd_parse(&argp, argc, argv, 0, NULL, &args);
 	if (!joined_open(&args.c))
-		return STATUS_USAGE;
+		return (int)say_unread();
 	json = args.c.format == FORMAT_NDJSON;
 	slowest = args.c.filter.slowest;
 	args.colour = say_colour(stdout);
