@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "cmd.h"
+#include "doctor_broker.h"
 #include "out.h"
 #include "program.h"
 #include "say.h"
@@ -64,7 +65,7 @@ static const struct argp argp = {
 	options, parse, "[-p PID | -- CMD…]",
 	"Say what can be witnessed on this host, and of a process or command, and why not.\v"
 	"Exit status 4 when neither the shim nor the probe can work here, or the process or "
-	"command that was named is out of the shim's reach.",
+	"command that was named is out of reach: of the shim, or of the probe if it is a broker.",
 	NULL, NULL, NULL
 };
 
@@ -309,23 +310,42 @@ static bool check_program(const struct program *p)
 	return say_library(p);
 }
 
-static bool check_command(char **command)
+/* It is watched from outside: nothing is loaded into it. */
+static bool say_broker(const char *who, const char *how, const char *pid, bool probe)
+{
+	if (!probe) {
+		finding(POOR, "broker", "%s is a Kafka broker (%s), which the probe witnesses, and it cannot run here: see above",
+			who, how);
+		return false;
+	}
+	finding(GOOD, "broker", "%s is a Kafka broker (%s): `acktrail probe%s` sees its appends and syncs, what they wait for on "
+		"which disk, and on plain listeners its requests and answers; through TLS no requests. With --dry-run it "
+		"lists all that, and attaches nothing", who, how, pid);
+	finding(INFO, "shim", "is for producers: a broker needs none");
+	return true;
+}
+
+static bool check_command(char **command, bool probe)
 {
 	struct program p;
 	char path[PATH_MAX];
+	const char *how = broker_command(command);
 	int err = program_find(command[0], path);
 
 	if (err) {
 		finding(POOR, "command", "%s: %s", command[0], err == ENOENT ? "not found" : "cannot be executed");
 		return false;
 	}
+	if (how)
+		return say_broker("this command", how, "", probe);
 	program_look(path, &p);
 	return check_program(&p);
 }
 
-static bool check_pid(int pid)
+static bool check_pid(int pid, bool probe)
 {
-	char path[64], exe[PATH_MAX], root[PATH_MAX];
+	char path[64], exe[PATH_MAX], root[PATH_MAX], who[32], option[32];
+	const char *how;
 	struct program p;
 	struct mapped m;
 	ssize_t n;
@@ -334,6 +354,12 @@ static bool check_pid(int pid)
 	if (access(path, F_OK)) {
 		finding(POOR, "process", "there is no process %d", pid);
 		return false;
+	}
+	how = broker_process(pid);
+	if (how) {
+		snprintf(who, sizeof(who), "process %d", pid);
+		snprintf(option, sizeof(option), " -p %d", pid);
+		return say_broker(who, how, option, probe);
 	}
 	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
 	n = readlink(path, exe, sizeof(exe) - 1);
@@ -472,9 +498,9 @@ int cmd_doctor(int argc, char **argv)
 	if (args.pid || args.command)
 		puts("What was asked for:");
 	if (args.pid)
-		target &= check_pid(args.pid);
+		target &= check_pid(args.pid, probe);
 	if (args.command)
-		target &= check_command(args.command);
+		target &= check_command(args.command, probe);
 	check_windows();
 	if (fflush(stdout)) {
 		say("the output could not be written: %s", strerror(errno));
