@@ -6,60 +6,21 @@
 #include <cmocka.h>
 
 #include <signal.h>
-#include <sys/wait.h>
 
-#include "capture.h"
 #include "cmd.h"
-#include "make_trail.h"
+#include "own_process.h"
 #include "reader.h"
 #include "say.h"
 #include "tally.h"
 
 #define NOBODY 65534
 
-static struct scratch scratch;
-
-static int setup(void **state)
-{
-	(void)state;
-	scratch = scratch_make();
-	return chdir(scratch.dir);
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	capture_end_all();
-	scratch_remove(&scratch);
-	return 0;
-}
-
 /* acktrail ctl NAME VERB in a process of its own, as that user. */
 static pid_t start(const char *name, const char *verb, uid_t uid)
 {
 	char *argv[] = { (char *)"ctl", (char *)(uintptr_t)name, (char *)(uintptr_t)verb, NULL };
-	pid_t pid;
 
-	fflush(NULL);
-	pid = fork();
-	if (!pid) {
-		int status;
-
-		if (uid && setuid(uid))
-			_exit(99);
-		status = cmd_ctl(verb ? 3 : name ? 2 : 1, argv);
-		fflush(NULL);
-		_exit(status);
-	}
-	return pid;
-}
-
-static int ended(pid_t pid)
-{
-	int status;
-
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+	return start_command(cmd_ctl, verb ? 3 : name ? 2 : 1, argv, uid);
 }
 
 /* Its status, and whether it says so on standard error. */

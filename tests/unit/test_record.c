@@ -8,56 +8,20 @@
 #include <elf.h>
 #include <errno.h>
 #include <signal.h>
-#include <sys/wait.h>
 
-#include "capture.h"
 #include "cmd.h"
-#include "make_trail.h"
+#include "own_process.h"
 #include "program.h"
-
-static struct scratch scratch;
-
-static int setup(void **state)
-{
-	(void)state;
-	scratch = scratch_make();
-	return chdir(scratch.dir);
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	capture_end_all();
-	scratch_remove(&scratch);
-	return 0;
-}
 
 /* acktrail record ARGS…, in a process of its own; what it prints goes to *out. */
 static pid_t start(char **args)
 {
 	char *argv[16] = { "record" };
 	int argc = 1;
-	pid_t pid;
 
 	while (*args)
 		argv[argc++] = *args++;
-	fflush(NULL);
-	pid = fork();
-	if (!pid) {
-		int status = cmd_record(argc, argv);
-
-		fflush(NULL);
-		_exit(status);
-	}
-	return pid;
-}
-
-static int ended(pid_t pid)
-{
-	int status;
-
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+	return start_command(cmd_record, argc, argv, 0);
 }
 
 static int record(char **out, char **err, char **args)
