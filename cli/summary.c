@@ -29,6 +29,7 @@ struct group {
 	uint64_t outcome[TL_NR_OUTCOMES], ended[TL_NR_OUTCOMES];	/* batches, messages */
 	uint64_t twice;			/* messages that are in the log again */
 	int64_t	 total_ns, worst_ns, phase_ns[TL_NR_PHASES], sync_ns, flush_ns;
+	int64_t	 cause_ns[TL_NR_PHASES][TL_NR_CAUSES];	/* where a phase had a cause of its own */
 	UT_hash_handle hh;
 };
 
@@ -44,7 +45,8 @@ struct args {
 static const struct argp argp = {
 	NULL, joined_parse, "TRAIL…",
 	"Account for every message, and say where the time went: per topic, partition, broker and "
-	"disk, with percentiles per phase.",
+	"disk, with percentiles per phase.\v"
+	"In [] what most of a phase's time was due to, where that is not the phase itself.",
 	joined_children, NULL, NULL
 };
 
@@ -84,8 +86,12 @@ static void group_add(struct args *args, enum by by, const char *name, const str
 	g->total_ns += total;
 	if (total > g->worst_ns)
 		g->worst_ns = total;
-	for (uint32_t i = 0; i < b->nr_phases; i++)
-		g->phase_ns[b->phases[i].name] += b->phases[i].ns;
+	for (uint32_t i = 0; i < b->nr_phases; i++) {
+		const struct tl_phase *p = &b->phases[i];
+
+		g->phase_ns[p->name] += p->ns;
+		g->cause_ns[p->name][p->cause] += p->ns;
+	}
 	for (uint32_t i = 0; i < b->nr_attempts; i++) {
 		g->sync_ns += b->attempts[i].sync.ns + b->attempts[i].index.ns;
 		g->flush_ns += b->attempts[i].sync.part[TL_PART_FLUSH] +
@@ -195,15 +201,25 @@ static int slowest_group(struct group *a, struct group *b)
 	return a->total_ns < b->total_ns ? 1 : a->total_ns > b->total_ns ? -1 : 0;
 }
 
+/* What most of that phase's time was due to, as `timeline` has it in []; NULL nothing beside its name. */
+static const char *due_to(const struct group *g, int phase)
+{
+	for (int c = TL_CAUSE_UNKNOWN + 1; c < TL_NR_CAUSES; c++)
+		if (2 * g->cause_ns[phase][c] > g->phase_ns[phase])
+			return strcmp(tl_cause_names[c], tl_phase_names[phase]) ? tl_cause_names[c] : NULL;
+	return NULL;
+}
+
 static void group_text(const struct group *g)
 {
 	bool done[TL_NR_PHASES] = { 0 };
-	char t[40], w[40], where[100], not_acked[24] = "-";	/* which a broker alone does not know */
+	char t[40], w[40], where[160], not_acked[24] = "-";	/* which a broker alone does not know */
 	uint64_t lost = 0;
 	int n = 0;
 
 	where[0] = 0;
 	for (int k = 0; k < 2; k++) {
+		const char *due;
 		int best = -1;
 
 		for (int i = 0; i < TL_NR_PHASES; i++)
@@ -215,6 +231,9 @@ static void group_text(const struct group *g)
 		done[best] = true;
 		n += snprintf(where + n, sizeof(where) - (size_t)n, "%s%s %.0f%%", k ? ", " : "",
 			      tl_phase_names[best], 100.0 * (double)g->phase_ns[best] / (double)g->total_ns);
+		due = due_to(g, best);
+		if (due)
+			n += snprintf(where + n, sizeof(where) - (size_t)n, " [%s]", due);
 	}
 	for (int i = TL_OUTCOME_FAILED; i <= TL_OUTCOME_LOST; i++)
 		lost += g->ended[i];
