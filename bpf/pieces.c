@@ -79,7 +79,7 @@ const struct cover covers[AT_NR_COVER] = {
 		"the peer's address and port", LEVEL_FULL, NULL },
 	[AT_COVER_ARRIVAL] = { "arrival", "sequence numbers of TCP segments to the broker's ports", LEVEL_FULL, NULL },
 	[AT_COVER_APPEND] = { "append", "the 61-byte header of the first 16 batches of each write to a segment; whether a file was opened to be written through (O_DSYNC)", LEVEL_APPEND, NULL },
-	[AT_COVER_SYNC] = { "sync", "names, inode and device numbers of files under the log directories; of an io_submit the operation and descriptor of its "
+	[AT_COVER_SYNC] = { "sync", "names, inode and device numbers of files and directories under the log directories; of an io_submit the operation and descriptor of its "
 		"first 16 requests, of an io_uring request the same", LEVEL_DISK,
 		"syncs by io_uring on XFS, which does not say when they end; at --level disk, writes to files opened O_DSYNC" },
 	[AT_COVER_BLOCK] = { "block", "device, sector, size, flags and inode number of each request of the log directories' disks, and of the disk beneath a "

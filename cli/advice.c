@@ -14,29 +14,29 @@ static const char *const settings[TL_NR_CAUSES] = {
 	[TL_CAUSE_HEALTHY] = "",
 	[TL_CAUSE_APP_NOT_POLLING] = "call rd_kafka_poll() (flush, or the binding's poll) more often",
 	[TL_CAUSE_QUEUE_FULL] =
-		"the app outruns the broker: raise queue.buffering.max.messages/.kbytes or slow the app",
+		"raise queue.buffering.max.messages/.kbytes or slow the app: it outruns the broker",
 	[TL_CAUSE_LINGER] = "lower linger.ms (queue.buffering.max.ms) if that is too long",
 	[TL_CAUSE_WINDOW] =
 		"raise max.in.flight (5 with idempotence), or bigger batches (batch.size, linger.ms)",
 	[TL_CAUSE_STARVED] = "give the client CPU",
-	[TL_CAUSE_STALLED] = "the library did not send although it could: report it with this trail",
+	[TL_CAUSE_STALLED] = "report it with this trail: the library did not send although it could",
 	[TL_CAUSE_IDEMPOTENCE] = "look at the broker's producer state and at transactional.id",
 	[TL_CAUSE_APP_ENDED] = "call rd_kafka_flush() before the producer is destroyed or the app exits",
 	[TL_CAUSE_COLD_START] = "connect before the first message, e.g. by asking for metadata at start",
 	[TL_CAUSE_UNREACHABLE] =
-		"no connection to that broker: check its address (advertised.listeners), port and process",
+		"check that broker's address (advertised.listeners), port and process: there was no connection to it",
 	[TL_CAUSE_IDLE] = "lower connections.max.idle.ms below the middlebox's limit, or keep-alive",
 	[TL_CAUSE_AUTH] = "check TLS and SASL settings on both sides",
-	[TL_CAUSE_NO_LEADER] = "the leader moved or metadata was stale: look at the broker's controller log",
+	[TL_CAUSE_NO_LEADER] = "look at the broker's controller log: the leader moved or metadata was stale",
 	[TL_CAUSE_NETWORK] = "look at the path between client and broker (loss, delay, full buffers)",
 	[TL_CAUSE_BROKER_BUSY] = "raise num.io.threads or num.network.threads, or spread partitions",
-	[TL_CAUSE_PAUSED] = "the broker's process did not run: look for GC, SIGSTOP or starvation",
-	[TL_CAUSE_LOG_LOCK] = "another append held this partition's log: its own cause is the one to cure",
-	[TL_CAUSE_FOLLOWER] = "a follower was slow: look at that broker's disk, or at acks",
+	[TL_CAUSE_PAUSED] = "look for GC, SIGSTOP or starvation: the broker's process did not run",
+	[TL_CAUSE_LOG_LOCK] = "cure what the append that held this partition's log waited for",
+	[TL_CAUSE_FOLLOWER] = "look at that follower's disk, or at acks",
 	[TL_CAUSE_QUOTA] = "raise the client's producer_byte_rate quota, or send less",
-	[TL_CAUSE_BROKER_ERROR] = "the broker refused it: see the error",
+	[TL_CAUSE_BROKER_ERROR] = "see the error: the broker refused it",
 	[TL_CAUSE_APPEND_STALL] =
-		"the write to the page cache stalled (journal, dirty limits): look at that disk's writeback",
+		"look at that disk's writeback: the write to the page cache stalled (journal, dirty limits)",
 	[TL_CAUSE_LEADER_FSYNC] =
 		"move this log directory to a faster disk, or raise log.flush.interval.messages",
 };
@@ -45,9 +45,9 @@ static const char *const settings[TL_NR_CAUSES] = {
 static const char *busy_todo(const char *culprit)
 {
 	if (culprit && !strcmp(culprit, tl_part_names[TL_PART_LOCK]))
-		return "its syncs slept, and not for I/O: look at what else syncs that file system, and at the host's CPU";
+		return "look at what else syncs that file system, and at the host's CPU: its syncs slept, and not for I/O";
 	if (culprit && !strcmp(culprit, tl_part_names[TL_PART_CPU]))
-		return "its syncs ran, or waited to run: look at the host's CPU";
+		return "look at the host's CPU: its syncs ran, or waited to run";
 	return settings[TL_CAUSE_BROKER_BUSY];
 }
 

@@ -12,6 +12,7 @@
 
 #define MS		1000000LL
 #define STRIP		60	/* columns of the strip of samples */
+#define SHORTEST	7u	/* slow samples that raise an alarm: health.c */
 
 enum kind { FLUSHES, SYNCS, WRITES, READS, NR_KINDS };
 static const char *const kind_names[NR_KINDS] = { "flush", "sync", "write", "read" };
@@ -326,8 +327,8 @@ static void health_text(const struct disk *d)
 		printf(": %s\n", rule_text(al, d->health.rotational));
 	}
 	if (d->svctm.nr && !d->health.nr_alarms)
-		printf("  no ALM-12033 and no ALM-12180 in %s of samples\n",
-		       span_text(a, sizeof(a), d->covered_ns));
+		printf("  no ALM-12033 and no ALM-12180 in %s of samples%s\n", span_text(a, sizeof(a), d->covered_ns),
+		       d->svctm.nr < SHORTEST ? ", which are too few for one: it takes 7" : "");
 	if (d->svctm.nr > 1)
 		strip_text(d);
 	histogram_text(d);
