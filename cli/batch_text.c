@@ -31,6 +31,7 @@ void wrap_begin(struct wrap *w, FILE *f, unsigned indent)
 void wrap_word(struct wrap *w, const char *word)
 {
 	unsigned n = width(word);
+	bool broken = w->indent + n > VIEW_COLUMNS && strchr(word, ' ');	/* no line holds all of it */
 
 	if (w->column > w->indent && w->column + 1 + n > VIEW_COLUMNS) {
 		fprintf(w->f, "\n%*s", (int)w->indent, "");
@@ -38,6 +39,10 @@ void wrap_word(struct wrap *w, const char *word)
 	} else if (w->column > w->indent) {
 		fputc(' ', w->f);
 		w->column++;
+	}
+	if (broken) {
+		wrap_text(w, word);
+		return;
 	}
 	fputs(word, w->f);
 	w->column += n;
@@ -144,7 +149,7 @@ static void parts_text(char *buf, size_t size, const struct tl_parts *p)
 static void phases_text(FILE *f, const struct tl_batch *b)
 {
 	struct wrap w;
-	char word[400], t[24], parts[200];
+	char word[700], t[24], parts[200];
 
 	if (!b->nr_phases)
 		return;
