@@ -314,6 +314,7 @@ void join_free(struct join *j)
 		free(j->trails[i]);
 	free(j->trails);
 	lib_free(j);
+	cpu_free(j);
 	free(j->stalls);
 	free(j->blks);
 	free(j->commits);

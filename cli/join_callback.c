@@ -32,6 +32,7 @@ static void called(struct part *p, struct debt *d, struct jbatch *jb)
 	else if (d->left)
 		ns = d->begin > jb->b.ended_ns ? d->begin : jb->b.ended_ns;
 	jb->b.callback_ns = ns;
+	jb->called_tid = d->tid;
 	if (ns > jb->b.end_ns)
 		jb->b.end_ns = ns;
 	DL_DELETE2(p->uncalled, jb, call_prev, call_next);
@@ -83,6 +84,7 @@ void callback_event(struct join *j, struct jtrail *t, const struct event *ev)
 	d->begin = event_axis(ev, ev->ns);
 	d->end = event_axis(ev, e->last_ns ? e->last_ns : ev->ns);
 	d->inst = e->inst;
+	d->tid = ev->tid;
 	d->err = e->err;
 	d->left = d->count = e->count;
 	DL_FOREACH2(p->uncalled, jb, call_next)

@@ -115,6 +115,7 @@ struct req *req_sent(struct join *j, struct jtrail *t, uint32_t conn, uint32_t c
 	for (uint32_t i = 0; i < r->links.nr; i++)
 		if (r->links.at[i].batch)
 			r->links.at[i].batch->b.attempts[r->links.at[i].attempt].write_end_ns = r->end_ns;
+	conn_has_room(c, r->begin_ns);
 	if (r->end_ns - r->begin_ns > JOIN_MS)
 		spans_add(&c->peer->busy, r->begin_ns, r->end_ns);
 	if (r->api == KAFKA_PRODUCE && r->acks == 0)
@@ -140,6 +141,7 @@ static void request_event(struct join *j, struct jtrail *t, const struct event *
 {
 	const struct ev_request *e = &ev->request;
 
+	conn_thread(conn_get(j, t, e->conn), ev->tid);
 	req_sent(j, t, e->conn, e->corr, &(struct req){
 		.begin_ns = event_axis(ev, e->begin_ns ? e->begin_ns : ev->ns), .end_ns = event_axis(ev, ev->ns),
 		.size = e->size, .api = e->api, .version = e->version, .acks = e->acks,
@@ -199,6 +201,7 @@ static void response_event(struct join *j, struct jtrail *t, const struct event 
 
 	if (!r || r->over)
 		return;
+	conn_thread(r->conn, ev->tid);
 	r->throttle_ms = e->throttle_ms;
 	if (e->throttle_ms > 0)
 		spans_add(&r->conn->throttled, ns, ns + e->throttle_ms * JOIN_MS);
@@ -413,6 +416,8 @@ static void batch_event(struct join *j, struct jtrail *t, const struct event *ev
 	r = req_get(j, t, e->conn, e->corr);
 	if (r->over && r->response_ns)
 		return;
+	if (!(e->flags & AT_BATCH_RESTATED))
+		conn_thread(c, ev->tid);
 
 	jb = old ? NULL : batch_find(j, t, c, &id, e);
 	retry = jb && jb->b.client;
@@ -539,6 +544,8 @@ bool client_event(struct join *j, struct jtrail *t, const struct event *ev)
 	case AT_EV_RESPONSE:	 response_event(j, t, ev); return true;
 	case AT_EV_TCP:		 tcp_event(j, t, ev); return true;
 	case AT_EV_LATE:	 late_event(j, t, ev); return true;
+	case AT_EV_CPU_WAIT:	 cpu_event(j, t, ev); return true;
+	case AT_EV_FULL:	 full_event(j, t, ev); return true;
 	case AT_EV_REPLY:	 reply_event(j, t, ev); return true;
 	case AT_EV_LIB_REQUEST:	 lib_request(j, t, ev); return true;
 	case AT_EV_LIB_RESPONSE: lib_response(j, t, ev); return true;

@@ -27,7 +27,8 @@ struct peer {
 	enum { PEER_OTHER, PEER_CONNECT, PEER_TLS, PEER_AUTH, PEER_UP } state;	/* last told */
 	int64_t	 state_ns;		/* since */
 	struct conn *last;
-	struct spans down, shaking, full, busy;	/* shaking: connected, not yet usable */
+	uint32_t tid;			/* of the client's thread that wrote to it last, 0 unknown */
+	struct spans down, shaking, full, busy;	/* shaking: connected, not yet usable; busy: no room in the socket */
 	struct spans late;		/* its thread should have run, and did not */
 	struct spans connecting;	/* TCP connects and nobody answers */
 	int64_t	 lost_ns, lost_since;	/* when its last connection ended, and why */
@@ -78,6 +79,8 @@ struct conn {
 	struct bconn *bconn;		/* the same connection as the broker sees it */
 	struct req *reqs;		/* not yet freed */
 	uint32_t nr_flying;		/* of them in flight */
+	uint32_t tid;			/* as peer's */
+	bool	 full;			/* no room in its socket: peer->busy is open for that */
 	uint32_t max_corr;
 	int64_t	 asked_ns;		/* the first request since there was none in flight */
 	bool	 served;		/* a Produce was answered on it */
@@ -112,7 +115,7 @@ struct req {
 /* A fold of callbacks; it begins before some of the acks that it covers. */
 struct debt {
 	int64_t	 begin, end;
-	uint32_t inst, left, count, done;
+	uint32_t inst, tid, left, count, done;
 	int32_t	 err;
 	bool	 all_there;		/* all of it was acked when it began */
 	struct debt *prev, *next;

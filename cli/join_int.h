@@ -52,7 +52,7 @@ struct jbatch {
 	struct ident ident;
 	struct inst *inst;
 	uint32_t inst_id;
-	uint32_t called;
+	uint32_t called, called_tid;
 	struct part *part;
 	struct link_state *state;	/* beside b.attempts */
 	struct tl_attempt first_attempt;	/* most batches have one: b.attempts and state point here */
@@ -114,6 +114,7 @@ struct join {
 	struct stalled *stalls;
 	uint32_t nr_stalls;
 	struct lib *lib;		/* join_lib.c; NULL: all was read on the wire */
+	struct cpu_thread *cpu_threads;	/* join_cpu.c */
 
 	struct bconn *bconns;
 	struct breq *breqs;
@@ -205,6 +206,9 @@ void peer_land(struct join *j, struct req *r, int64_t ns);
 struct conn *conn_find(struct join *j, uint32_t trail, uint32_t id);
 struct conn *conn_get(struct join *j, struct jtrail *t, uint32_t id);
 void conn_bind(struct join *j, struct conn *c, uint32_t inst, int32_t broker);
+void conn_thread(struct conn *c, uint32_t tid);		/* that of the client which uses it */
+void full_event(struct join *j, struct jtrail *t, const struct event *ev);
+void conn_has_room(struct conn *c, int64_t ns);
 void conn_event(struct join *j, struct jtrail *t, const struct event *ev);
 void conn_end(struct join *j, struct jtrail *t, const struct event *ev);
 
@@ -245,6 +249,12 @@ void quiet_phase(struct tl_phase *p, const struct bconn *c, int64_t shift);
 void quiet_client(struct jtrail *t, struct tl_phase *p);
 bool quiet_unsent(struct jtrail *t, int64_t from, int64_t to);	/* it could have been sent then */
 void quiet_alive(struct quiet *q, int64_t ns);	/* a thread of it did something then that is told only now */
+
+/* join_cpu.c */
+void cpu_event(struct join *j, struct jtrail *t, const struct event *ev);
+bool cpu_starved(struct join *j, const struct jtrail *t, uint32_t tid, int64_t from, int64_t to);	/* most of it */
+void cpu_phase(struct join *j, const struct jtrail *t, uint32_t tid, struct tl_phase *p);	/* then that is why; NULL is legal */
+void cpu_free(struct join *j);
 
 /* join_callback.c */
 void callback_event(struct join *j, struct jtrail *t, const struct event *ev);

@@ -133,6 +133,7 @@ void lib_request(struct join *j, struct jtrail *t, const struct event *ev)
 	r->sent_ns = ns;
 	c = conn_get(j, t, r->conn);
 	conn_bind(j, c, e->inst, e->broker);
+	conn_thread(c, ev->tid);
 	r->req = req_sent(j, t, r->conn, e->corr, &(struct req){ .begin_ns = ns, .end_ns = ns, .size = (uint32_t)e->size,
 		.api = (int16_t)e->api, .version = (int16_t)e->version, .acks = -1 });
 	if (r->req)

@@ -176,6 +176,7 @@ static void conn_leave(struct join *j, struct conn *c, int64_t ns, bool closed)
 
 	if (!p)
 		return;
+	conn_has_room(c, ns ? ns : j->now);
 	if (p->up && --p->up == 0 && closed && !p->states) {
 		spans_open(&p->down, ns, p->lost_cause);
 		spans_blame(&p->down, p->lost_conn, p->lost_since);
@@ -298,6 +299,38 @@ void conn_event(struct join *j, struct jtrail *t, const struct event *ev)
 	}
 	c->flags |= e->flags;
 	conn_bind(j, c, e->inst, e->broker);
+}
+
+void conn_thread(struct conn *c, uint32_t tid)
+{
+	c->tid = tid;
+	if (c->peer)
+		c->peer->tid = tid;
+}
+
+/* What is sent next waits, and all behind it. */
+void full_event(struct join *j, struct jtrail *t, const struct event *ev)
+{
+	const struct ev_full *e = &ev->full;
+	struct conn *c = conn_get(j, t, e->conn);
+	int64_t ns = event_axis(ev, ev->ns);
+
+	if (!c->peer || c->end_ns)
+		return;
+	conn_has_room(c, ns);
+	if (e->begin_ns) {
+		spans_add(&c->peer->busy, event_axis(ev, e->begin_ns), ns);
+	} else if (!c->peer->busy.open_since && !may_lack(t, AT_EV_FULL) && !may_lack(t, AT_EV_REQUEST)) {
+		spans_open(&c->peer->busy, ns, TL_CAUSE_UNKNOWN);
+		c->full = true;
+	}
+}
+
+void conn_has_room(struct conn *c, int64_t ns)
+{
+	if (c->full && c->peer)
+		spans_close(&c->peer->busy, ns);
+	c->full = false;
 }
 
 /* ---- its end ------------------------------------------------------------------- */

@@ -47,6 +47,7 @@ struct tl_phase *go_exact(struct cut *c, enum tl_phase_name name, int64_t until)
 static void of_client(struct cut *c)
 {
 	struct tl_batch *b = c->b;
+	struct tl_phase *told;
 
 	if (!b->created_first_ns) {
 		/* No ack told it.  A CreateTime is the app's word, to the millisecond. */
@@ -104,7 +105,9 @@ static void of_client(struct cut *c)
 	go(c, TL_PHASE_UNKNOWN, c->limit, TL_KNOWN_EXACT, 0);
 	c->limit = b->end_ns;
 	c->inferred = false;
-	quiet_client(c->jb->trail, go(c, TL_PHASE_CALLBACK, c->limit, TL_KNOWN_EXACT, 0));
+	told = go(c, TL_PHASE_CALLBACK, c->limit, TL_KNOWN_EXACT, 0);
+	quiet_client(c->jb->trail, told);
+	cpu_phase(c->j, c->jb->trail, c->jb->called_tid, told);
 }
 
 /* A client that nobody witnessed: the broker's half. */

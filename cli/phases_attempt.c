@@ -255,6 +255,7 @@ static void stood_still(struct cut *c, uint32_t first, const struct link_state *
 {
 	const struct bconn *bc = st->breq ? st->breq->bconn : st->req ? st->req->conn->bconn : NULL;
 	int64_t shift = st->breq && a->read_ns ? st->breq->read_ns - a->read_ns : 0;
+	uint32_t tid = conn_of(st) ? conn_of(st)->tid : 0;
 
 	for (uint32_t i = first; i < c->b->nr_phases; i++) {
 		struct tl_phase *p = &c->b->phases[i];
@@ -263,8 +264,12 @@ static void stood_still(struct cut *c, uint32_t first, const struct link_state *
 			quiet_phase(p, bc, shift);
 		if (p->name == TL_PHASE_BEHIND)
 			inherit_backlog(c->j, p, st->breq, shift);
-		if (p->name == TL_PHASE_RESPONSE || (p->name == TL_PHASE_BROKER_SIDE && !bc))
+		if (p->name == TL_PHASE_RESPONSE || (p->name == TL_PHASE_BROKER_SIDE && !bc)) {
 			quiet_client(c->jb->trail, p);
+			cpu_phase(c->j, c->jb->trail, tid, p);
+		}
+		if (p->name == TL_PHASE_SOCKET)
+			cpu_phase(c->j, c->jb->trail, tid, p);
 	}
 }
 

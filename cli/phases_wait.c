@@ -145,7 +145,8 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 		    c->b->phases[c->b->nr_phases - 1].attempt == c->attempt)
 			s.name = c->b->phases[c->b->nr_phases - 1].name;
 		if (!s.found && s.name == TL_PHASE_UNKNOWN && peer && peer->ever_up &&
-		    quiet_unsent(c->jb->trail, c->at, s.until)) {
+		    (cpu_starved(c->j, c->jb->trail, peer->tid, c->at, s.until) ||
+		     quiet_unsent(c->jb->trail, c->at, s.until))) {
 			p = go(c, TL_PHASE_UNSENT, s.until, TL_KNOWN_INFERRED, 0);
 			if (p)
 				p->cause = TL_CAUSE_STARVED;

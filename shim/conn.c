@@ -267,6 +267,39 @@ bool conn_is_other(const struct conn *c)
 
 /* ---- death --------------------------------------------------------------- */
 
+static void write_full(struct conn *c, uint64_t begin_ns, uint64_t now_ns)
+{
+	struct thread *t = c->id ? thread_enter() : NULL;
+	struct ev_full *ev = t && c->life == t->life ?
+		emit(t, AT_BULK, AT_EV_FULL, now_ns, sizeof(*ev), NULL, NULL, 0) : NULL;
+
+	if (ev) {
+		ev->begin_ns = begin_ns;
+		ev->conn = c->id;
+		emit_done(t, AT_BULK);
+	}
+	if (t)
+		thread_leave(t);
+}
+
+void conn_full(struct conn *c, uint64_t now_ns)
+{
+	if (!c || c->closed || !conn_usable(c) || c->full_ns)
+		return;
+	c->full_ns = now_ns;
+	write_full(c, 0, now_ns);
+}
+
+void conn_took(struct conn *c, uint64_t now_ns)
+{
+	uint64_t since = c->full_ns;
+
+	if (likely(!since))
+		return;
+	c->full_ns = 0;
+	write_full(c, since, now_ns);
+}
+
 void conn_peer_ended(struct conn *c, int err)
 {
 	if (!c || c->peer_ended)

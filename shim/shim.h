@@ -17,6 +17,7 @@
  *	calls.c		delivery callbacks and events: when the app is told
  *	produce.c	produce calls that waited or were refused
  *	tcp.c		what TCP knows of an overdue request
+ *	cpu.c		how long a thread waited for a CPU
  *	tls.c		OpenSSL's calls, where they can be reached
  *	sock.c		which descriptors are watched; libc's calls on them
  *	conn.c		one Kafka connection: wire.c's findings into the trail
@@ -24,7 +25,8 @@
  *	conn_wait.c	what it waits for
  *
  * Rule of every wrapper: call the real function, keep its result and errno, and
- * witness only what is certain.  No lock, allocation or system call on the way.
+ * witness only what is certain.  No lock, allocation or system call on the way, but for a
+ * question to the kernel where something took long (tcp.c, cpu.c).
  */
 #ifndef ACKTRAIL_SHIM_H
 #define ACKTRAIL_SHIM_H
@@ -191,6 +193,10 @@ struct thread {
 	uint32_t named_seq[2];
 	uint32_t named[2][32];		/* topics restated in the current chunk, by id % 32 */
 
+	uint64_t seen_ns;		/* of its last word */
+	uint64_t cpu_ns;		/* cpu.c: when the kernel was last asked, and what it said */
+	uint64_t cpu_ran, cpu_waited, cpu_times;	/* times 0: nothing */
+
 	struct fold acks;
 	const void *acks_rkt;
 	uint32_t answered;		/* messages in the batch just answered; 0 unknown */
@@ -241,6 +247,26 @@ static inline void emit_done(struct thread *t, enum at_ring ring)
 void emit_topic(struct thread *t, const struct topic *topic);	/* its name, learnt late */
 void emit_note(struct thread *t, enum at_note what, uint32_t count, const char *text);
 
+/* ---- cpu.c --------------------------------------------------------------- */
+
+#define CPU_AWAY_NS 20000000u	/* a thread of which nothing was seen for so long may have waited for a CPU */
+#define CPU_BUSY_NS 100000000u	/* another is asked after that */
+
+void cpu_ask(struct thread *t, uint64_t ns);
+
+void cpu_seen(uint64_t now_ns);		/* the same, where there is nothing to tell */
+
+/* The thread gives a sign of life. */
+static inline void cpu_look(struct thread *t, uint64_t ns)
+{
+	if (likely(ns < t->seen_ns + CPU_AWAY_NS && ns < t->cpu_ns + CPU_BUSY_NS)) {
+		if (ns > t->seen_ns)
+			t->seen_ns = ns;
+		return;
+	}
+	cpu_ask(t, ns);
+}
+
 /* ---- conn.c -------------------------------------------------------------- */
 
 struct conn;
@@ -254,6 +280,8 @@ void conn_received(struct conn *c, const void *bytes, size_t len, uint64_t now_n
 /* The same, of a TLS connection: what its library was given to seal, or opened. */
 void conn_sent_plain(struct conn *c, const void *bytes, size_t len, uint64_t now_ns);
 void conn_received_plain(struct conn *c, const void *bytes, size_t len, uint64_t now_ns);
+void conn_full(struct conn *c, uint64_t now_ns);	/* the call that began then found no room; NULL is legal */
+void conn_took(struct conn *c, uint64_t now_ns);	/* ... and some */
 void conn_peer_ended(struct conn *c, int err);	/* read to its end, or reset: the app closes it then; NULL is legal */
 void conn_closed(struct conn *c, enum at_conn_end how, int err);
 bool conn_is_other(const struct conn *c);	/* its first bytes were not Kafka's */

@@ -105,7 +105,10 @@ static void sent(int fd, const struct iovec *iov, size_t nr, ssize_t n, uint64_t
 	struct conn *c = n > 0 ? conn_to_send(fd) : NULL;
 	size_t left = (size_t)n;
 
+	if (n < 0 && saved == EAGAIN)
+		conn_full(sock_conn(fd), now);
 	if (c && conn_usable(c)) {
+		conn_took(c, now);
 		for (size_t i = 0; i < nr && left; i++) {
 			size_t len = iov[i].iov_len < left ? iov[i].iov_len : left;
 
@@ -234,6 +237,7 @@ ssize_t sock_readv(int fd, const struct iovec *iov, int nr)
 int sock_poll(struct pollfd *fds, unsigned long nr, int timeout_ms)
 {
 	uint64_t due = 0;
+	bool seen = false;
 	int r;
 
 	for (unsigned long i = 0; i < nr && nr <= 4 && timeout_ms >= 0 && !due; i++)
@@ -249,6 +253,9 @@ int sock_poll(struct pollfd *fds, unsigned long nr, int timeout_ms)
 			tcp_look(fds[i].fd, c, r > 0 && fds[i].revents & POLLIN, at_now());
 			if (due)
 				tcp_late(c, due);
+			if (!seen)
+				cpu_seen(at_now());
+			seen = true;
 			due = 0;
 		}
 	}

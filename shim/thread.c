@@ -192,6 +192,7 @@ void *emit(struct thread *t, enum at_ring ring, enum at_type type, uint64_t ns, 
 
 	if (!w)
 		return NULL;
+	cpu_look(t, ns);
 	if (topic) {
 		uint16_t len = topic_len(topic);
 

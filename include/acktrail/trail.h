@@ -256,6 +256,15 @@ E(TCP, tcp, 22, "sampled inside a wrapped call", \
 E(LATE, late, 23, "return of a wait that was to end before", \
 	F(u64, due_ns)				/* its timeout: from then on the thread had no CPU, or was stopped */ \
 	F(u32, conn) F(u32, pad), "")		/* it waited at */ \
+E(CPU_WAIT, cpu_wait, 24, "noticed, before the thread's next word", \
+	F(u64, begin_ns) F(u64, end_ns)		/* of the kernel's account of the thread: between these two */ \
+	F(u64, waited_ns)			/* it was ready to run, and had no CPU */ \
+	F(u64, ran_ns)				/* and ran, give or take a tick */ \
+	F(u64, seen_ns)				/* the last that was seen of it before */ \
+	F(u32, times) F(u32, pad), "")		/* so often it got a CPU */ \
+E(FULL, full, 25, "entry of a send: there was no room, or is again", \
+	F(u64, begin_ns)			/* there was none since then; 0: from now on */ \
+	F(u32, conn) F(u32, pad), "") \
 /* --- probe --------------------------------------------------------------- */ \
 E(TARGET, target, 32, "found", \
 	F(u32, pid) F(s32, broker) F(u32, port) F(u32, pad), "text")	/* how it was found */ \

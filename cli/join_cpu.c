@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * join_cpu.c - when a client's threads were ready to run and had no CPU, by the kernel's
+ * account of them: of the thread that the batch waited for, and no more of a time than
+ * cannot lie beside it.
+ */
+#include <stdlib.h>
+#include "join_int.h"
+
+#define NR_WAITS	512u	/* remembered of a thread */
+#define NR_THREADS	256u	/* that ever waited for long; the first give way */
+#define AWAY		(20 * JOIN_MS)
+#define TICK		(10 * JOIN_MS)	/* how much a thread ran is counted by ticks */
+
+/* Of begin..end it waited so long, wherever. */
+struct cpu_wait { int64_t begin, end, waited; };
+struct cpu_thread { struct key2 key; UT_hash_handle hh; uint32_t nr; struct cpu_wait ring[NR_WAITS]; };
+
+static struct cpu_thread *thread_find(struct join *j, const struct jtrail *t, uint32_t tid)
+{
+	struct key2 key = { t->index, tid };
+	struct cpu_thread *th;
+
+	HASH_FIND(hh, j->cpu_threads, &key, sizeof(key), th);
+	return th;
+}
+
+static struct cpu_thread *thread_get(struct join *j, const struct jtrail *t, uint32_t tid)
+{
+	struct cpu_thread *th = thread_find(j, t, tid), *first = j->cpu_threads;
+
+	if (th)
+		return th;
+	if (HASH_COUNT(j->cpu_threads) >= NR_THREADS) {
+		HASH_DEL(j->cpu_threads, first);
+		free(first);
+	}
+	th = join_alloc(sizeof(*th));
+	th->key = (struct key2){ t->index, tid };
+	HASH_ADD(hh, j->cpu_threads, key, sizeof(th->key), th);
+	return th;
+}
+
+void cpu_event(struct join *j, struct jtrail *t, const struct event *ev)
+{
+	const struct ev_cpu_wait *e = &ev->cpu_wait;
+	struct cpu_wait w = { event_axis(ev, e->begin_ns), event_axis(ev, e->end_ns), (int64_t)e->waited_ns };
+	int64_t seen = event_axis(ev, e->seen_ns), since = w.end - w.waited - (int64_t)e->ran_ns - TICK;
+	struct cpu_thread *th;
+
+	if (w.waited <= 0 || w.waited > w.end - w.begin)
+		return;
+	if (e->times == 1) {
+		/* It got a CPU once: what it waited was all at once, and right before. */
+		if (since > w.begin)
+			w.begin = since;
+	} else if (w.end - seen >= AWAY && seen > w.begin) {
+		/* As little of it as can lie where nothing was seen of the thread. */
+		w.waited -= seen - w.begin;
+		w.begin = seen;
+	}
+	if (w.waited <= 0)
+		return;
+	th = thread_get(j, t, ev->tid);
+	th->ring[th->nr++ % NR_WAITS] = w;
+}
+
+/* How long it waited within from..to, at the least. */
+static int64_t waited(const struct cpu_thread *th, int64_t from, int64_t to)
+{
+	uint32_t n = th->nr < NR_WAITS ? th->nr : NR_WAITS;
+	int64_t sum = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct cpu_wait *w = &th->ring[i];
+		int64_t begin = w->begin > from ? w->begin : from, end = w->end < to ? w->end : to;
+		int64_t least = w->waited - ((w->end - w->begin) - (end - begin));
+
+		if (end > begin && least > 0)
+			sum += least;
+	}
+	return sum;
+}
+
+bool cpu_starved(struct join *j, const struct jtrail *t, uint32_t tid, int64_t from, int64_t to)
+{
+	const struct cpu_thread *th = tid && to > from ? thread_find(j, t, tid) : NULL;
+
+	return th && 2 * waited(th, from, to) >= to - from;
+}
+
+void cpu_phase(struct join *j, const struct jtrail *t, uint32_t tid, struct tl_phase *p)
+{
+	if (!p || !cpu_starved(j, t, tid, p->begin_ns, p->begin_ns + p->ns))
+		return;
+	p->cause = TL_CAUSE_STARVED;
+	p->culprit = NULL;
+	p->unsaid = false;
+}
+
+void cpu_free(struct join *j)
+{
+	struct cpu_thread *th, *tmp;
+
+	HASH_ITER(hh, j->cpu_threads, th, tmp) {
+		HASH_DEL(j->cpu_threads, th);
+		free(th);
+	}
+}
