@@ -118,10 +118,10 @@ static void handler_was(struct link_state *st, const struct bthread *th, const s
 {
 	const struct breq *r = st->breq;
 
-	if (r && th->roll.end > r->read_ns && th->roll.begin >= r->read_ns && th->roll.end <= begin &&
-	    begin - th->roll.end <= 5 * JOIN_MS && th->roll.topic == topic && th->roll.partition == partition &&
-	    2 * (th->roll.end - th->roll.begin) >= th->roll.end - r->read_ns) {
-		/* Up to Kafka 3.6 whoever rolls a segment syncs the producers' snapshot, before it appends. */
+	/* Up to Kafka 3.6 whoever rolls a segment syncs the producers' snapshot, and then makes its own append. */
+	if (r && th->roll.begin >= r->read_ns && th->roll.begin > th->begin_ns && th->roll.end <= begin &&
+	    th->roll.topic == topic && th->roll.partition == partition &&
+	    2 * (th->roll.end - th->roll.begin) >= begin - r->read_ns) {
 		st->handler_ns = th->roll.end;
 		st->handler_synced = true;
 		st->handler_culprit = th->roll.culprit;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <acktrail/kafka.h>
+#include "clocks.h"
 #include "join_int.h"
 
 #define OTHER_CLOCK_WAIT (5000 * JOIN_MS)
@@ -92,6 +93,32 @@ static void pair_by_address(struct join *j, struct bconn *b)
 		if (!c->bconn && !c->end_ns && c->local_port == b->peer_port &&
 		    c->local_hi == b->peer_hi && c->local_lo == b->peer_lo)
 			conns_pair(c, b);
+}
+
+static bool same_id(const char *a, const char *b)
+{
+	return !a || !b || !*a || !*b || !strcmp(a, b);
+}
+
+/*
+ * Two clients may send the same batch with the same CorrId in the same ms.  Those are not one request
+ * whose clients call themselves otherwise, that was read before it was written, or whose connection is
+ * known to be another.
+ */
+bool breq_may_be(struct join *j, const struct breq *br, const struct conn *c, const char *client_id,
+		 int64_t begin_ns)
+{
+	const struct inst *in = client_id ? NULL : inst_find(j, c->key.trail, c->inst);
+
+	if (c->bconn == br->bconn)
+		return true;
+	if (!same_id(br->client_id, in ? in->client_id : client_id))
+		return false;
+	if (br->told && br->read_ns < begin_ns && clocks_same(c->trail->t, br->bconn->trail->t))
+		return false;
+	if (br->bconn->conn && br->bconn->conn != c && !br->bconn->conn->end_ns)
+		return false;
+	return !c->bconn || c->bconn == br->bconn || c->bconn->trail != br->bconn->trail || c->bconn->end_ns;
 }
 
 /* A client's request and the broker's: same bytes. */
@@ -235,7 +262,8 @@ static void arrival_batch(struct join *j, struct jtrail *t, const struct event *
 			struct req *req = jb->state[i].req;
 
 			if (!req || req->breq || jb->b.attempts[i].corr_id != e->corr ||
-			    (req->size && r->size && req->size != r->size))
+			    (req->size && r->size && req->size != r->size) ||
+			    !breq_may_be(j, r, req->conn, req->client_id, jb->b.attempts[i].write_begin_ns))
 				continue;
 			reqs_pair(j, req, r);
 			batch_link(jb, i, r);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <acktrail/kafka.h>
+#include "clocks.h"
 #include "join_int.h"
 #include "requests.h"
 
@@ -274,7 +275,7 @@ static bool is_retry(const struct jbatch *jb, const struct jtrail *t, const stru
 }
 
 static struct jbatch *batch_find(struct join *j, struct jtrail *t, const struct conn *c,
-				 const struct ident *id, const struct ev_batch *e)
+				 const struct ident *id, const struct ev_batch *e, int64_t begin_ns)
 {
 	struct jbatch *head = ident_find(j, id), *jb;
 
@@ -282,10 +283,15 @@ static struct jbatch *batch_find(struct join *j, struct jtrail *t, const struct 
 		if (is_retry(jb, t, c, e))
 			return jb;
 	/* The broker's half may have been read first. */
-	DL_FOREACH2(head, jb, id_next)
-		if (!jb->b.client && jb->b.nr_attempts &&
-		    (!jb->state[0].breq || jb->b.attempts[0].corr_id == e->corr))
+	DL_FOREACH2(head, jb, id_next) {
+		const struct tl_attempt *a = &jb->b.attempts[0];
+
+		if (jb->b.client || !jb->b.nr_attempts)
+			continue;
+		if (jb->state[0].breq ? a->corr_id == e->corr && breq_may_be(j, jb->state[0].breq, c, NULL, begin_ns)
+				      : a->append_begin_ns >= begin_ns || !clocks_same(t->t, jb->trail->t))
 			return jb;
+	}
 	return NULL;
 }
 
@@ -303,98 +309,6 @@ static void batch_adopt(struct join *j, struct jbatch *jb, struct jtrail *t)
 	jb->trail = t;
 }
 
-static bool overlaps(const struct jbatch *a, const struct jbatch *b)
-{
-	return a->b.first_ts_ms <= b->b.max_ts_ms && b->b.first_ts_ms <= a->b.max_ts_ms;
-}
-
-/*
- * A queue is sent from its head: what holds messages of `a` holds the first ones, unless
- * another batch has them already.  Ending with the ms that it begins with, `a` is before it.
- */
-static bool takes_head(const struct jbatch *jb, const struct jbatch *a)
-{
-	return a->taken || (jb->b.first_ts_ms <= a->b.first_ts_ms && a->b.first_ts_ms <= jb->b.max_ts_ms);
-}
-
-/* Numbered by the same count, other numbers are other messages. */
-static bool same_epoch(const struct jbatch *a, const struct jbatch *b)
-{
-	return a->b.producer.id >= 0 && a->b.producer.id == b->b.producer.id &&
-	       a->b.producer.epoch == b->b.producer.epoch;
-}
-
-static bool given_up(const struct jbatch *jb)
-{
-	const struct tl_attempt *last = &jb->b.attempts[jb->b.nr_attempts - 1];
-
-	return last->ended_ns || (last->answered && last->error_code);
-}
-
-static void past_add(struct jbatch *jb, const struct past *p)
-{
-	struct past *all;
-
-	if (p->max_ts < jb->b.first_ts_ms || p->first_ts > jb->b.max_ts_ms || jb->nr_past == JOIN_PAST)
-		return;
-	all = realloc(jb->past, (jb->nr_past + 1) * sizeof(*all));
-	if (!all)
-		join_no_memory();
-	jb->past = all;
-	all[jb->nr_past++] = *p;
-}
-
-/* Where the messages that `jb` took from `a` were before. */
-static void past_take(struct jbatch *jb, const struct jbatch *a)
-{
-	for (uint32_t i = 0; i < a->nr_past; i++)
-		past_add(jb, &a->past[i]);
-	for (uint32_t i = 0; i < a->b.nr_attempts; i++) {
-		const struct tl_attempt *t = &a->b.attempts[i];
-		struct past p = {
-			a->b.first_ts_ms, a->b.max_ts_ms, t->write_begin_ns, t->write_end_ns,
-			t->response_read_ns ? t->response_read_ns : t->ended_ns, t->conn,
-			t->answered ? t->error_code : 0,
-		};
-
-		past_add(jb, &p);
-	}
-}
-
-/*
- * A retry may regroup messages (always without idempotence, and with it once its epoch
- * was bumped): batches that were given up, of the same partition and with timestamps
- * within this one's, go on in it.
- */
-void batch_absorb(struct join *j, struct jbatch *jb)
-{
-	struct jbatch *a, *old, *tmp;
-
-	DL_FOREACH_SAFE2(jb->part->open, a, tmp, part_next) {
-		if (a == jb || a->inst_id != jb->inst_id)
-			continue;
-		/* What was split: this one holds the rest of it. */
-		DL_FOREACH2(a->absorbed, old, absorb_next)
-			if (overlaps(old, jb)) {
-				jb->split_from = true;
-				past_take(jb, old);
-			}
-		if (!overlaps(a, jb) || same_epoch(a, jb) || !takes_head(jb, a) || !given_up(a) || a->replied_ok)
-			continue;
-		past_take(jb, a);
-		DL_DELETE2(jb->part->open, a, part_prev, part_next);
-		a->in_part = false;
-		if (a->taken) {		/* some of its messages ended in it */
-			a->b.messages = a->taken;
-			fate_resolve(j, a, a->b.outcome, a->b.resolved_ns);
-			jb->split_from = true;
-		} else {
-			a->in_absorbed = a->resolved = true;
-			DL_APPEND2(jb->absorbed, a, absorb_prev, absorb_next);
-		}
-	}
-}
-
 static void batch_event(struct join *j, struct jtrail *t, const struct event *ev)
 {
 	const struct ev_batch *e = &ev->batch;
@@ -403,6 +317,7 @@ static void batch_event(struct join *j, struct jtrail *t, const struct event *ev
 	struct topic *topic = join_topic(j, t, e->topic);
 	struct ident id = { topic, e->first_ts_ms, e->partition, e->crc, e->count, 0 };
 	bool old = e->flags & AT_BATCH_OLD_FORMAT, retry;
+	int64_t begin_ns;
 	struct jbatch *jb;
 	struct tl_attempt *a;
 	uint32_t n;
@@ -419,7 +334,8 @@ static void batch_event(struct join *j, struct jtrail *t, const struct event *ev
 	if (!(e->flags & AT_BATCH_RESTATED))
 		conn_thread(c, ev->tid);
 
-	jb = old ? NULL : batch_find(j, t, c, &id, e);
+	begin_ns = event_axis(ev, e->begin_ns ? e->begin_ns : ev->ns);
+	jb = old ? NULL : batch_find(j, t, c, &id, e, begin_ns);
 	retry = jb && jb->b.client;
 	if (jb && !retry) {
 		batch_adopt(j, jb, t);
@@ -460,7 +376,7 @@ static void batch_event(struct join *j, struct jtrail *t, const struct event *ev
 	a->conn = e->conn;
 	a->corr_id = e->corr;
 	a->broker = c->broker >= 0 ? c->broker : a->broker;
-	a->write_begin_ns = event_axis(ev, e->begin_ns ? e->begin_ns : ev->ns);
+	a->write_begin_ns = begin_ns;
 	a->write_end_ns = r->told ? r->end_ns : event_axis(ev, ev->ns);
 	jb->state[n].req = r;
 	jb->peer = jb->part->peer = c->peer;

@@ -176,12 +176,14 @@ void jbatch_pend(struct join *j, struct jbatch *jb);	/* resolved: waits for its 
 bool client_event(struct join *j, struct jtrail *t, const struct event *ev);
 struct inst *inst_find(struct join *j, uint32_t trail, uint32_t id);
 struct part *part_get(struct join *j, uint32_t trail, struct topic *topic, int32_t partition);
-void batch_absorb(struct join *j, struct jbatch *jb);	/* those that it regroups */
 void req_unlink(struct join *j, struct req *r);		/* one batch less needs it */
 void req_over(struct join *j, struct req *r);		/* answered, or it never will be */
 struct req *req_sent(struct join *j, struct jtrail *t, uint32_t conn, uint32_t corr,
 		     const struct req *like);		/* NULL: told already */
 void req_answered(struct join *j, struct req *r, int64_t ns, int16_t error);
+
+/* join_absorb.c */
+void batch_absorb(struct join *j, struct jbatch *jb);	/* those that it regroups */
 
 /* join_lib.c */
 void lib_request(struct join *j, struct jtrail *t, const struct event *ev);
@@ -276,6 +278,8 @@ bool log_may_tell(const struct join *j, const struct jbatch *jb);	/* more, later
 /* join_broker.c */
 bool broker_event(struct join *j, struct jtrail *t, const struct event *ev);
 void breq_unlink(struct join *j, struct breq *r);
+bool breq_may_be(struct join *j, const struct breq *br, const struct conn *c, const char *client_id,
+		 int64_t begin_ns);		/* the same request as that client's */
 void breq_free(struct join *j, struct breq *r);
 bool broker_may_tell(struct join *j, const struct jbatch *jb);
 bool broker_probed(struct join *j, const struct jbatch *jb);

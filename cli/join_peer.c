@@ -318,10 +318,10 @@ void full_event(struct join *j, struct jtrail *t, const struct event *ev)
 	if (!c->peer || c->end_ns)
 		return;
 	conn_has_room(c, ns);
-	if (e->begin_ns) {
+	if (e->over) {
 		spans_add(&c->peer->busy, event_axis(ev, e->begin_ns), ns);
 	} else if (!c->peer->busy.open_since && !may_lack(t, AT_EV_FULL) && !may_lack(t, AT_EV_REQUEST)) {
-		spans_open(&c->peer->busy, ns, TL_CAUSE_UNKNOWN);
+		spans_open(&c->peer->busy, event_axis(ev, e->begin_ns), TL_CAUSE_UNKNOWN);
 		c->full = true;
 	}
 }

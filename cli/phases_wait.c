@@ -144,9 +144,10 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 		if (!s.found && s.until - c->at < PHASE_SLACK && c->b->nr_phases &&
 		    c->b->phases[c->b->nr_phases - 1].attempt == c->attempt)
 			s.name = c->b->phases[c->b->nr_phases - 1].name;
-		if (!s.found && s.name == TL_PHASE_UNKNOWN && peer && peer->ever_up &&
+		/* A poll for room that ended late, with room: by its thread, or by the socket? */
+		if ((s.found ? s.name == TL_PHASE_BACKPRESSURE : s.name == TL_PHASE_UNKNOWN) && peer && peer->ever_up &&
 		    (cpu_starved(c->j, c->jb->trail, peer->tid, c->at, s.until) ||
-		     quiet_unsent(c->jb->trail, c->at, s.until))) {
+		     (!s.found && quiet_unsent(c->jb->trail, c->at, s.until)))) {
 			p = go(c, TL_PHASE_UNSENT, s.until, TL_KNOWN_INFERRED, 0);
 			if (p)
 				p->cause = TL_CAUSE_STARVED;

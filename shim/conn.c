@@ -267,7 +267,7 @@ bool conn_is_other(const struct conn *c)
 
 /* ---- death --------------------------------------------------------------- */
 
-static void write_full(struct conn *c, uint64_t begin_ns, uint64_t now_ns)
+static void write_full(struct conn *c, uint64_t begin_ns, uint64_t now_ns, bool over)
 {
 	struct thread *t = c->id ? thread_enter() : NULL;
 	struct ev_full *ev = t && c->life == t->life ?
@@ -276,18 +276,19 @@ static void write_full(struct conn *c, uint64_t begin_ns, uint64_t now_ns)
 	if (ev) {
 		ev->begin_ns = begin_ns;
 		ev->conn = c->id;
+		ev->over = over;
 		emit_done(t, AT_BULK);
 	}
 	if (t)
 		thread_leave(t);
 }
 
-void conn_full(struct conn *c, uint64_t now_ns)
+void conn_full(struct conn *c, uint64_t since_ns, uint64_t now_ns)
 {
 	if (!c || c->closed || !conn_usable(c) || c->full_ns)
 		return;
-	c->full_ns = now_ns;
-	write_full(c, 0, now_ns);
+	c->full_ns = since_ns;
+	write_full(c, since_ns, now_ns, false);
 }
 
 void conn_took(struct conn *c, uint64_t now_ns)
@@ -297,7 +298,7 @@ void conn_took(struct conn *c, uint64_t now_ns)
 	if (likely(!since))
 		return;
 	c->full_ns = 0;
-	write_full(c, since, now_ns);
+	write_full(c, since, now_ns, true);
 }
 
 void conn_peer_ended(struct conn *c, int err)

@@ -280,7 +280,7 @@ void conn_received(struct conn *c, const void *bytes, size_t len, uint64_t now_n
 /* The same, of a TLS connection: what its library was given to seal, or opened. */
 void conn_sent_plain(struct conn *c, const void *bytes, size_t len, uint64_t now_ns);
 void conn_received_plain(struct conn *c, const void *bytes, size_t len, uint64_t now_ns);
-void conn_full(struct conn *c, uint64_t now_ns);	/* the call that began then found no room; NULL is legal */
+void conn_full(struct conn *c, uint64_t since_ns, uint64_t now_ns);	/* its socket had no room since; NULL is legal */
 void conn_took(struct conn *c, uint64_t now_ns);	/* ... and some */
 void conn_peer_ended(struct conn *c, int err);	/* read to its end, or reset: the app closes it then; NULL is legal */
 void conn_closed(struct conn *c, enum at_conn_end how, int err);

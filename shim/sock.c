@@ -106,7 +106,7 @@ static void sent(int fd, const struct iovec *iov, size_t nr, ssize_t n, uint64_t
 	size_t left = (size_t)n;
 
 	if (n < 0 && saved == EAGAIN)
-		conn_full(sock_conn(fd), now);
+		conn_full(sock_conn(fd), now, now);
 	if (c && conn_usable(c)) {
 		conn_took(c, now);
 		for (size_t i = 0; i < nr && left; i++) {
@@ -233,32 +233,51 @@ ssize_t sock_readv(int fd, const struct iovec *iov, int nr)
 
 /* ---- waiting -------------------------------------------------------------- */
 
+#define WAITED_NS 1000000u
+
+/* librdkafka sends once poll() says that there is room. */
+static void polled(struct conn *c, const struct pollfd *p, uint64_t begin, uint64_t now)
+{
+	bool room = p->revents & (POLLOUT | POLLERR | POLLHUP);
+
+	if (!(p->events & POLLOUT))
+		return;
+	if (!room || now > begin + WAITED_NS)
+		conn_full(c, begin, now);
+	if (room)
+		conn_took(c, now);
+}
+
 /* librdkafka's broker threads poll two descriptors; large sets belong to others. */
 int sock_poll(struct pollfd *fds, unsigned long nr, int timeout_ms)
 {
-	uint64_t due = 0;
-	bool seen = false;
-	int r;
+	uint64_t begin = 0, due = 0, now = 0;
+	int saved, r;
 
-	for (unsigned long i = 0; i < nr && nr <= 4 && timeout_ms >= 0 && !due; i++)
+	for (unsigned long i = 0; i < nr && nr <= 4 && !begin; i++)
 		if (is_watched(fds[i].fd) && !live_idle())
-			due = at_now() + (uint64_t)timeout_ms * 1000000;
+			begin = at_now();
+	if (begin && timeout_ms >= 0)
+		due = begin + (uint64_t)timeout_ms * 1000000;
 	r = REAL(poll)(fds, nr, timeout_ms);
-	if (nr > 4)
+	if (!begin)
 		return r;
+	saved = errno;
 	for (unsigned long i = 0; i < nr; i++) {
 		struct conn *c = is_watched(fds[i].fd) && !live_idle() ? sock_conn(fds[i].fd) : NULL;
 
 		if (unlikely(c != NULL)) {
-			tcp_look(fds[i].fd, c, r > 0 && fds[i].revents & POLLIN, at_now());
+			if (!now)
+				cpu_seen(now = at_now());
+			tcp_look(fds[i].fd, c, r > 0 && fds[i].revents & POLLIN, now);
 			if (due)
 				tcp_late(c, due);
-			if (!seen)
-				cpu_seen(at_now());
-			seen = true;
+			if (r >= 0)
+				polled(c, &fds[i], begin, now);
 			due = 0;
 		}
 	}
+	errno = saved;
 	return r;
 }
 

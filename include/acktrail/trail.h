@@ -262,9 +262,9 @@ E(CPU_WAIT, cpu_wait, 24, "noticed, before the thread's next word", \
 	F(u64, ran_ns)				/* and ran, give or take a tick */ \
 	F(u64, seen_ns)				/* the last that was seen of it before */ \
 	F(u32, times) F(u32, pad), "")		/* so often it got a CPU */ \
-E(FULL, full, 25, "entry of a send: there was no room, or is again", \
-	F(u64, begin_ns)			/* there was none since then; 0: from now on */ \
-	F(u32, conn) F(u32, pad), "") \
+E(FULL, full, 25, "a send or a poll found no room in the socket, or some again", \
+	F(u64, begin_ns)			/* there was none since */ \
+	F(u32, conn) F(u32, over), "")		/* over 1: there is some again */ \
 /* --- probe --------------------------------------------------------------- */ \
 E(TARGET, target, 32, "found", \
 	F(u32, pid) F(s32, broker) F(u32, port) F(u32, pad), "text")	/* how it was found */ \

@@ -140,12 +140,13 @@ static void test_callback(void **unused)
 	assert_int_equal(told(OTHER), TL_CAUSE_APP_NOT_POLLING);
 }
 
-static void full(struct feed *f, uint64_t begin, uint64_t ms)
+static void full(struct feed *f, uint64_t begin, uint64_t ms, bool over)
 {
 	struct event ev = at(&f->client, AT_EV_FULL, ms);
 
 	ev.full.conn = 1;
 	ev.full.begin_ns = begin * MS;
+	ev.full.over = over;
 	give(f, ev);
 }
 
@@ -157,9 +158,9 @@ static void no_room(bool begin, bool end, uint64_t lost)
 
 	f->client.account.lost[AT_EV_FULL] = lost;
 	if (begin)
-		full(f, 0, 1010);
+		full(f, 1010, 1012, false);
 	if (end)
-		full(f, 1010, 1500);
+		full(f, 1010, 1500, true);
 	written(f, 1500, &late);
 	replied(f, 1501, &late, 0, 15);
 	acks(f, 1501, 1, 0, 0, 2, 15, 5, 1000, 1000);
@@ -182,13 +183,31 @@ static void test_no_room(void **unused)
 	no_room(false, false, 0);
 }
 
+/* There was room when the poll for it returned, but that came late: not for want of room. */
+static void test_room_unseen(void **unused)
+{
+	struct feed *f = begun(0);
+	const struct tl_batch *b;
+
+	(void)unused;
+	waited(f, SENDER, 1005, 1005, 1500, 480, 2);
+	full(f, 1010, 1500, true);
+	written(f, 1500, &late);
+	replied(f, 1501, &late, 0, 15);
+	acks(f, 1501, 1, 0, 0, 2, 15, 5, 1000, 1000);
+	b = ended(f);
+	assert_int_equal(phase_ms(b, TL_PHASE_BACKPRESSURE), 0);
+	assert_int_equal(b->verdict.cause, TL_CAUSE_STARVED);
+	feed_free(f);
+}
+
 /* It expires while there is no room: there is none until the connection goes. */
 static void test_no_room_ever(void **unused)
 {
 	struct feed *f = begun(0);
 
 	(void)unused;
-	full(f, 0, 1010);
+	full(f, 1010, 1012, false);
 	acks(f, 6000, 1, 0, -192, 0, -1, 5, 1000, 1000);
 	feed_end(f);
 	assert_int_equal(f->nr, 2);
@@ -201,7 +220,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_answer), cmocka_unit_test(test_unsent), cmocka_unit_test(test_callback),
-		cmocka_unit_test(test_no_room), cmocka_unit_test(test_no_room_ever),
+		cmocka_unit_test(test_no_room), cmocka_unit_test(test_room_unseen),
+		cmocka_unit_test(test_no_room_ever),
 	};
 
 	(void)feed_unused;

@@ -92,6 +92,32 @@ static void test_busy(void **unused)
 	assert_int_equal(queued(5), TL_CAUSE_BROKER_SIDE);
 }
 
+/* Read at once; its thread rolls the segment from 1010 to `until`, and for the rest nothing tells; or it did that for another. */
+static enum tl_cause rolled(uint64_t until, bool own)
+{
+	struct feed *f = begun();
+
+	written(f, 1000, &other);
+	arrived(f, 1001, 1001, &other);
+	written(f, 1005, &late);
+	arrived(f, 1006, 1006, &late);
+	synced(f, 1010, until, 4, FILE_INDEX, AT_CALL_FSYNC);
+	if (!own) {
+		appended(f, until, until + 1, 4, &other, 30);
+		answered(f, until + 2, &other);
+	}
+	return ended(f, 4);
+}
+
+static void test_rolled(void **unused)
+{
+	(void)unused;
+	assert_int_equal(rolled(2800, true), TL_CAUSE_LEADER_FSYNC);
+	assert_int_equal(rolled(3010, true), TL_CAUSE_LEADER_FSYNC);
+	assert_int_equal(rolled(1900, true), TL_CAUSE_BROKER_SIDE);
+	assert_int_not_equal(rolled(2800, false), TL_CAUSE_LEADER_FSYNC);
+}
+
 /*
  * It stood still with one in its receive buffer, which had no room for `late`: that came in once
  * the first was answered, and waited for the third, all of it worked off quickly.
@@ -141,7 +167,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_paused), cmocka_unit_test(test_alive), cmocka_unit_test(test_busy),
-		cmocka_unit_test(test_backlog),
+		cmocka_unit_test(test_backlog), cmocka_unit_test(test_rolled),
 	};
 
 	(void)feed_unused;
