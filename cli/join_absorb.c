@@ -40,6 +40,10 @@ static void past_add(struct jbatch *jb, const struct past *p)
 
 	if (p->max_ts < jb->b.first_ts_ms || p->first_ts > jb->b.max_ts_ms || jb->nr_past == JOIN_PAST)
 		return;
+	/* What was regrouped twice is handed down twice. */
+	for (uint32_t i = jb->nr_past; i-- > 0; )
+		if (jb->past[i].write_begin_ns == p->write_begin_ns && jb->past[i].conn == p->conn)
+			return;
 	all = realloc(jb->past, (jb->nr_past + 1) * sizeof(*all));
 	if (!all)
 		join_no_memory();

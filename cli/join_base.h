@@ -10,7 +10,7 @@
 #include "table.h"
 
 #define JOIN_MS		1000000LL
-#define JOIN_SPANS	64u	/* intervals remembered of a kind */
+#define JOIN_SPANS	128u	/* intervals remembered of a kind */
 
 void *join_alloc(size_t n);		/* zeroed; ends the program when there is none */
 _Noreturn void join_no_memory(void);

@@ -2,6 +2,27 @@
 #include <string.h>
 #include "phases_int.h"
 
+/* More attempts than there is room for: all of the rest is the wait for the next one, for the same reason. */
+static void lump(struct tl_batch *b)
+{
+	struct tl_phase *p = &b->phases[b->nr_phases - 1], *q = p;
+
+	while (q > b->phases && q->name != TL_PHASE_RETRY)
+		q--;
+	if (p->name == TL_PHASE_RETRY)
+		return;
+	p->name = q->name == TL_PHASE_RETRY ? TL_PHASE_RETRY : TL_PHASE_UNKNOWN;
+	p->cause = q->name == TL_PHASE_RETRY ? q->cause : TL_CAUSE_UNKNOWN;
+	p->behind = TL_CAUSE_UNKNOWN;
+	p->culprit = q->name == TL_PHASE_RETRY ? q->culprit : NULL;
+	p->known = q->name == TL_PHASE_RETRY ? TL_KNOWN_INFERRED : TL_KNOWN_UNKNOWN;
+	p->parts = NULL;
+	p->chain = NULL;
+	p->unsaid = false;
+	p->attempt = 0;
+	p->bound_ns = 0;
+}
+
 struct tl_phase *go(struct cut *c, enum tl_phase_name name, int64_t until, enum tl_known known,
 		    int64_t bound)
 {
@@ -20,7 +41,13 @@ struct tl_phase *go(struct cut *c, enum tl_phase_name name, int64_t until, enum 
 	if (until <= c->at)
 		return NULL;
 	p = b->nr_phases ? &b->phases[b->nr_phases - 1] : NULL;
-	if (p && ((p->name == name && p->attempt == c->attempt) || b->nr_phases == TL_MAX_PHASES)) {
+	if (p && (p->name != name || p->attempt != c->attempt) && b->nr_phases == TL_MAX_PHASES) {
+		lump(b);
+		p->ns += until - c->at;
+		c->at = until;
+		return NULL;
+	}
+	if (p && p->name == name && p->attempt == c->attempt) {
 		p->ns += until - c->at;
 		p->known = weaker(p->known, known);
 	} else {

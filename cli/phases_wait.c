@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include "phases_int.h"
 
+#define MAX_CARRIED	64u	/* attempts with a message of another batch before it was in this one */
+
 struct slice { enum tl_phase_name name; enum tl_cause cause; const struct conn *conn; int64_t since, until; bool found; };
 
 static void slice_look(const struct spans *s, enum tl_phase_name name, int64_t at,
@@ -255,20 +257,23 @@ static bool never_acked(const struct conn *conn, const struct tl_phase *p)
  */
 bool carried_before(struct cut *c, const struct jbatch *jb, int64_t until)
 {
-	const struct past *at[16];
+	const struct past *at[MAX_CARRIED];
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < jb->nr_past && n < 16; i++) {
+	for (uint32_t i = 0; i < jb->nr_past; i++) {
 		const struct past *p = &jb->past[i];
-		uint32_t k = n;
+		uint32_t k = n < MAX_CARRIED ? n : MAX_CARRIED - 1;
 
 		if (p->first_ts > jb->b.first_ts_ms || p->max_ts < jb->b.first_ts_ms ||
 		    p->write_begin_ns < c->at || p->write_begin_ns >= until)
 			continue;
+		/* The first of them; of those after that the last wait is all that is told. */
+		if (n == MAX_CARRIED && at[k]->write_begin_ns <= p->write_begin_ns)
+			continue;
 		for (; k && at[k - 1]->write_begin_ns > p->write_begin_ns; k--)
 			at[k] = at[k - 1];
 		at[k] = p;
-		n++;
+		n += n < MAX_CARRIED;
 	}
 	for (uint32_t i = 0; i < n; i++) {
 		int64_t next = i + 1 < n ? at[i + 1]->write_begin_ns : until;

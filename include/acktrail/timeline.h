@@ -176,7 +176,7 @@ struct tl_cause_share {
 };
 
 #define TL_MAX_CAUSES	4
-#define TL_MAX_PHASES	48
+#define TL_MAX_PHASES	208
 #define TL_MAX_TEXT	400
 
 struct tl_verdict {
