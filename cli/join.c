@@ -145,18 +145,25 @@ static void describe_producer(struct jbatch *jb)
 	p->batch_messages = in->conf.batch_messages;
 }
 
-/* What this batch's fate says about its connection, for those that waited behind it. */
+/* What held this batch on its connection the longest, for those that waited behind it. */
 static void leave_blame(struct jbatch *jb)
 {
 	const struct tl_batch *b = &jb->b;
+	const struct tl_phase *held = NULL;
 	struct peer *p = jb->peer;
+	enum tl_cause cause;
 
 	if (!p || !b->nr_attempts || b->verdict.cause == TL_CAUSE_HEALTHY ||
 	    b->verdict.cause == TL_CAUSE_UNKNOWN)
 		return;
-	p->blame[p->nr_blames++ % JOIN_BLAMES] = (struct blame){
-		b->attempts[0].write_begin_ns, b->end_ns, b->verdict.cause,
-		b->verdict.causes[0].culprit };
+	for (uint32_t i = 0; i < b->nr_phases; i++)
+		if (b->phases[i].begin_ns >= b->attempts[0].write_begin_ns && b->phases[i].name != TL_PHASE_CALLBACK &&
+		    (!held || b->phases[i].ns > held->ns))
+			held = &b->phases[i];
+	cause = held ? verdict_phase_cause(b, held) : TL_CAUSE_UNKNOWN;
+	if (cause != TL_CAUSE_UNKNOWN)
+		p->blame[p->nr_blames++ % JOIN_BLAMES] = (struct blame){
+			b->attempts[0].write_begin_ns, b->end_ns, cause, held->culprit };
 }
 
 static void tell(struct join *j, struct jbatch *jb);
@@ -300,6 +307,7 @@ void join_free(struct join *j)
 			free(d);
 		HASH_DEL(j->parts, pa);
 		free(pa->again);
+		free(pa->first);
 		free(pa);
 	}
 	FREE_TABLE(j->files, file);

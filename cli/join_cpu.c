@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include "join_int.h"
 
-#define NR_WAITS	512u	/* remembered of a thread */
+#define NR_WAITS	1024u	/* remembered of a thread */
 #define NR_THREADS	256u	/* that ever waited for long; the first give way */
-#define AWAY		(20 * JOIN_MS)
-#define TICK		(10 * JOIN_MS)	/* how much a thread ran is counted by ticks */
+#define AWAY		(5 * JOIN_MS)
+#define SLACK		(JOIN_MS / 5)	/* what it ran since it was asked */
 
 /* Of begin..end it waited so long, wherever. */
 struct cpu_wait { int64_t begin, end, waited; };
@@ -45,7 +45,7 @@ void cpu_event(struct join *j, struct jtrail *t, const struct event *ev)
 {
 	const struct ev_cpu_wait *e = &ev->cpu_wait;
 	struct cpu_wait w = { event_axis(ev, e->begin_ns), event_axis(ev, e->end_ns), (int64_t)e->waited_ns };
-	int64_t seen = event_axis(ev, e->seen_ns), since = w.end - w.waited - (int64_t)e->ran_ns - TICK;
+	int64_t seen = event_axis(ev, e->seen_ns), since = w.end - w.waited - (int64_t)e->ran_ns - SLACK;
 	struct cpu_thread *th;
 
 	if (w.waited <= 0 || w.waited > w.end - w.begin)

@@ -8,13 +8,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "shim.h"
 #include "writer_int.h"
 
-#define OFTEN_NS 5000000u	/* between two questions */
-#define WAITED_NS 10000000u	/* less is every busy machine's */
+#define OFTEN_NS 2000000u	/* between two questions */
+#define WAITED_NS 1000000u
 #define LONG_NS 100000000u	/* goes to the ring that lasts, as what is late because of it does */
 
 static uint8_t untold;		/* this kernel does not tell, or there is no /proc */
@@ -24,7 +25,7 @@ struct account { uint64_t ran, waited, times; };
 static bool ask(struct account *a)
 {
 	static const char path[] = "/proc/thread-self/schedstat";
-	uint64_t *field[] = { &a->ran, &a->waited, &a->times };
+	uint64_t *field[] = { &a->ran, &a->waited, &a->times };	/* the first counts by ticks */
 	char text[80], *p = text;
 	long fd = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC), n;
 
@@ -52,6 +53,7 @@ void cpu_ask(struct thread *t, uint64_t ns)
 	uint64_t began = t->cpu_ns, seen = t->seen_ns, now = at_now();
 	struct account a, was = { t->cpu_ran, t->cpu_waited, t->cpu_times };
 	struct ev_cpu_wait *ev;
+	struct timespec ran;
 	enum at_ring ring;
 	int saved = errno;
 
@@ -59,10 +61,13 @@ void cpu_ask(struct thread *t, uint64_t ns)
 	if (untold || now < began + OFTEN_NS)
 		return;
 	t->cpu_ns = now;
+	/* How long it ran; and what the kernel says of that beside is then no tick behind. */
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ran);
 	if (!ask(&a)) {
 		t->cpu_times = 0;
 		goto out;
 	}
+	a.ran = (uint64_t)ran.tv_sec * 1000000000u + (uint64_t)ran.tv_nsec;
 	t->cpu_ran = a.ran;
 	t->cpu_waited = a.waited;
 	t->cpu_times = a.times;

@@ -249,8 +249,8 @@ void emit_note(struct thread *t, enum at_note what, uint32_t count, const char *
 
 /* ---- cpu.c --------------------------------------------------------------- */
 
-#define CPU_AWAY_NS 20000000u	/* a thread of which nothing was seen for so long may have waited for a CPU */
-#define CPU_BUSY_NS 100000000u	/* another is asked after that */
+#define CPU_AWAY_NS 5000000u	/* a thread of which nothing was seen for so long may have waited for a CPU */
+#define CPU_BUSY_NS 10000000u	/* another is asked after that */
 
 void cpu_ask(struct thread *t, uint64_t ns);
 

@@ -259,7 +259,7 @@ E(LATE, late, 23, "return of a wait that was to end before", \
 E(CPU_WAIT, cpu_wait, 24, "noticed, before the thread's next word", \
 	F(u64, begin_ns) F(u64, end_ns)		/* of the kernel's account of the thread: between these two */ \
 	F(u64, waited_ns)			/* it was ready to run, and had no CPU */ \
-	F(u64, ran_ns)				/* and ran, give or take a tick */ \
+	F(u64, ran_ns)				/* and ran */ \
 	F(u64, seen_ns)				/* the last that was seen of it before */ \
 	F(u32, times) F(u32, pad), "")		/* so often it got a CPU */ \
 E(FULL, full, 25, "a send or a poll found no room in the socket, or some again", \

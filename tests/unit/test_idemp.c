@@ -155,10 +155,49 @@ static void test_fatal(void **unused)
 	assert_int_equal(purged(TOO_LARGE), TL_CAUSE_APP_ENDED);
 }
 
+/* The first of an epoch is on its way from 1010 to 1510, the second could have gone at 1105. */
+static int64_t behind_first(int32_t first_sequence, uint64_t replies_lost)
+{
+	const struct bat first = { 1, 4, 1, 0xac0, 1, 0, first_sequence, 1005, 0 };
+	const struct bat next = { 1, 5, 1, 0xac1, 1, 0, first_sequence + 1, 1100, 0 };
+	struct feed *f = feed_new();
+	int64_t ms = -1;
+
+	f->client.account.lost[AT_EV_REPLY] = replies_lost;
+	topic(f, &f->client, 1, "orders");
+	instance(f, 900, AT_INST_IDEMPOTENT, 5);
+	connection(f, 950, 1);
+	asked(f, 960, 1, 1, KAFKA_INIT_PRODUCER_ID);
+	written_in(f, 1010, &first, 0);
+	if (!replies_lost)
+		replied(f, 1510, &first, 0, 20);
+	acks(f, 1510, 1, 0, 0, 2, 20, 1, 1005, 1005);
+	written_in(f, 1510, &next, 0);
+	replied(f, 1520, &next, 0, 21);
+	acks(f, 1520, 1, 0, 0, 2, 21, 1, 1100, 1100);
+	feed_end(f);
+	for (uint32_t i = 0; i < f->nr; i++)
+		if (f->out[i]->crc == next.crc) {
+			assert_null(unsound(f->out[i]));
+			ms = phase_ms(f->out[i], TL_PHASE_WINDOW);
+		}
+	feed_free(f);
+	return ms;
+}
+
+static void test_behind_first(void **unused)
+{
+	(void)unused;
+	assert_int_equal(behind_first(0, 0), 405);
+	assert_int_equal(behind_first(10, 0), 0);
+	assert_int_equal(behind_first(0, 1), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_next_epoch), cmocka_unit_test(test_same_epoch), cmocka_unit_test(test_fatal),
+		cmocka_unit_test(test_behind_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,8 @@
 
 expect: client-starved
 expect-tls: client-starved
-affected: late, and alive while it was starved
+affected: late, and alive while it was starved; what a busy machine does to the broker beside is less
+slow-ms: 300
 """
 import os
 import pathlib
@@ -24,7 +25,7 @@ def run(lab):
     (group / "cgroup.procs").write_text(str(app.pid()))
 
     with lab.injected(lambda: (group / "cpu.cfs_quota_us").write_text("-1")):
-        (group / "cpu.cfs_quota_us").write_text(str(lab.between(2, 6) * 1000))
-        lab.hold(6)
+        (group / "cpu.cfs_quota_us").write_text(str(lab.between(1, 3) * 1000))
+        lab.hold(10)
     app.more(20)
     app.stop()
