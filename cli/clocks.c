@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 #include "clocks.h"
+#include "parallel.h"
 #include "say.h"
 #include "table.h"
 
@@ -329,13 +330,33 @@ static void say_unused(struct reader *r, const struct clock_given *given, unsign
 	}
 }
 
+static void fit_one(void *arg, size_t i)
+{
+	clock_fit(((struct pair **)arg)[i]->clock);
+}
+
+/* Each by itself, and so on all CPUs. */
+static void fit_all(struct clocks *c)
+{
+	size_t nr = HASH_COUNT(c->pairs);
+	struct pair **all = malloc((nr + 1) * sizeof(*all)), *p = c->pairs;
+
+	for (size_t i = 0; all && i < nr; i++, p = p->hh.next)
+		all[i] = p;
+	if (all)
+		parallel_each(nr, fit_one, all);
+	else
+		for (; p; p = p->hh.next)
+			clock_fit(p->clock);
+	free(all);
+}
+
 struct clocks *clocks_learn(struct reader *r, const struct clock_given *given, unsigned nr_given)
 {
 	int n = reader_nr_trails(r);
 	bool several = false, client = false, probe = false, *placed = calloc((size_t)n, sizeof(*placed));
 	struct clocks *c = calloc(1, sizeof(*c));
 	struct event ev;
-	struct pair *p;
 
 	for (int i = 0; i < n; i++) {
 		const struct trail *t = reader_trail(r, i);
@@ -360,8 +381,7 @@ struct clocks *clocks_learn(struct reader *r, const struct clock_given *given, u
 			look(c, &ev);
 		while (c->halves)
 			half_free(c, c->halves);
-		for (p = c->pairs; p; p = p->hh.next)
-			clock_fit(p->clock);
+		fit_all(c);
 		align(c, r, placed);
 	}
 	free(placed);
