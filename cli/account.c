@@ -97,22 +97,6 @@ void accounts_event(struct accounts *a, const struct event *ev)
 			  ev->produce.err, ev->produce.count);
 }
 
-/* A client's row is named by its trail: join.c, name_row(). */
-static const struct trail *trail_of(const struct accounts *a, const struct tl_batch *b)
-{
-	char uuid[9];
-
-	for (int i = 0; i < reader_nr_trails(a->reader); i++) {
-		const struct trail *t = reader_trail(a->reader, i);
-		const uint8_t *u = t->header.uuid;
-
-		snprintf(uuid, sizeof(uuid), "%02x%02x%02x%02x", u[0], u[1], u[2], u[3]);
-		if (!strncmp(b->id, uuid, 8))
-			return t;
-	}
-	return NULL;
-}
-
 /* At how many places of the log it was written, as far as was seen. */
 static uint32_t places_of(const struct tl_batch *b)
 {
@@ -133,12 +117,11 @@ static uint32_t places_of(const struct tl_batch *b)
 
 void accounts_row(struct accounts *a, const struct tl_batch *b)
 {
-	const struct trail *t = b->client && b->producer.instance ? trail_of(a, b) : NULL;
 	struct instance *in;
 
-	if (!t)
+	if (!b->client || !b->producer.instance)
 		return;
-	in = instance_of(a, t->index, b->producer.instance);
+	in = instance_of(a, b->trail, b->producer.instance);
 	/* Without a CRC it is a part of another row's batch, or a guess at one. */
 	if (b->has_crc)
 		in->written += (uint64_t)b->count * places_of(b);

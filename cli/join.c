@@ -196,6 +196,7 @@ static void tell(struct join *j, struct jbatch *jb)
 	b->phases = j->phases;
 	if (!b->messages)
 		b->messages = b->count;
+	b->trail = jb->trail->index;
 	describe_producer(jb);
 	broker_times(j, jb);
 	b->probed = broker_probed(j, jb);

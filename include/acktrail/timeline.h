@@ -203,6 +203,7 @@ struct tl_replica { int32_t broker; int64_t append_ns, sync_end_ns; };
 
 struct tl_batch {
 	char	 id[64];
+	uint32_t trail;			/* the reader's number of the one that told of it first */
 	const char *topic;		/* NULL unknown */
 	int32_t	 partition;
 	uint32_t crc, count, bytes;
