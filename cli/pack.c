@@ -215,8 +215,10 @@ int cmd_pack(int argc, char **argv)
 	cmd_parse(&argp, argc, argv, 0, NULL, &args);
 	for (int i = 0; i < args.nr_paths; i++)
 		unread |= !paths_find(&found, args.path[i]);
-	if (!found.nr)
+	if (!found.nr) {
+		paths_free(&found);
 		return (int)say_unread();
+	}
 	if (strcmp(args.out, "-")) {
 		/* Beside its place until it is whole. */
 		if (asprintf(&part, "%s.part", args.out) < 0)

@@ -66,13 +66,11 @@ static bool find_in(struct paths *p, const char *dir, int depth)
 
 	if (trail_is_dir(dir))
 		paths_add(p, dir, -1);
-	else if (eaccess(dir, X_OK) && errno == EACCES && (depth == FIND_DEPTH || is_trails_name(dir)))
+	else if (eaccess(dir, R_OK | X_OK) && errno == EACCES)
 		goto forbidden;
 	if (!depth)
 		return true;
 	nr = scandir(dir, &entry, visible, by_name);
-	if (nr < 0 && errno == EACCES && depth == FIND_DEPTH && !trail_is_dir(dir))
-		goto forbidden;
 	for (int i = 0; i < nr; i++) {
 		char *child;
 
@@ -87,8 +85,13 @@ static bool find_in(struct paths *p, const char *dir, int depth)
 		free(entry);
 	return all;
 forbidden:
-	say_forbidden(dir);
-	return false;
+	if (depth == FIND_DEPTH || is_trails_name(dir)) {
+		say_forbidden(dir);
+		return false;
+	}
+	if (!p->shut)
+		p->shut = strdup(dir);
+	return true;
 }
 
 /* What the user named.  What is no directory is a trail, or trail_open() says why not. */
@@ -104,11 +107,16 @@ bool paths_find(struct paths *p, const char *path)
 			paths_add(p, path, -1);
 		return u != UNPACK_FAILED;
 	}
+	free(p->shut);
+	p->shut = NULL;
 	if (!find_in(p, path, FIND_DEPTH))
 		return false;
 	if (p->nr > before)
 		return true;
-	say("%s holds no trail (no file \"" AT_FILE_NAME "\" in it or in the directories inside it)", path);
+	if (p->shut)
+		say_forbidden(p->shut);
+	else
+		say("%s holds no trail (no file \"" AT_FILE_NAME "\" in it or in the directories inside it)", path);
 	return false;
 }
 
@@ -121,4 +129,5 @@ void paths_free(struct paths *p)
 	}
 	free(p->path);
 	free(p->fd);
+	free(p->shut);
 }

@@ -13,6 +13,7 @@ struct paths {
 	char	**path;
 	int	*fd;		/* of what was unpacked, else -1 */
 	size_t	 nr;
+	char	*shut;		/* a directory that was passed by: it may not be looked into */
 };
 
 /* Adds the trails of one name; false, with the reason said, when there is none, or some may not be read. */

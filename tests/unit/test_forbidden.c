@@ -24,7 +24,7 @@ int cmd_timeline(int argc, char **argv);
 int cmd_why(int argc, char **argv);
 
 static struct scratch scratch;
-static char dir[400], file[400], beside[400], packed[400];
+static char dir[400], file[400], beside[400], packed[400], shut[400];
 
 static const struct command {
 	int (*run)(int argc, char **argv);
@@ -86,6 +86,7 @@ static int teardown(void **state)
 	if (!getuid() && seteuid(0))
 		return -1;
 	chmod(dir, 0700);
+	chmod(shut, 0700);
 	scratch_remove(&scratch);
 	return 0;
 }
@@ -161,12 +162,33 @@ static void test_beside(void **state)
 	}
 }
 
+/* No trail that can be read in a directory, and something that may not be looked into. */
+static void test_within(void **state)
+{
+	char *err, within[300];
+
+	(void)state;
+	snprintf(within, sizeof(within), "%s/within", scratch.dir);
+	snprintf(shut, sizeof(shut), "%s/app.trail", within);
+	assert_int_equal(mkdir(within, 0755), 0);
+	assert_int_equal(mkdir(shut, 0), 0);
+	for (size_t i = 0; i < NR_COMMANDS; i++) {
+		const struct command *c = &commands[i];
+		int status = run(c, within, NULL, &err);
+
+		if (status != STATUS_CANNOT || !strstr(err, "app.trail: no permission"))
+			fail_msg("%s %s: %d, %s", c->name, c->more[0] ? c->more[0] : "", status, err);
+		free(err);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_forbidden, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_missing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_beside, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_within, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
