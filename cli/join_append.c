@@ -109,12 +109,52 @@ static struct jbatch *append_find(struct jbatch *head, const struct jtrail *t, i
 	return best;
 }
 
+/* A batch of it was seen to be appended: so it is known which thread is at it. */
+static bool has_append(const struct breq *r)
+{
+	for (uint32_t i = 0; i < r->links.nr; i++)
+		if (r->links.at[i].batch && r->links.at[i].batch->b.attempts[r->links.at[i].attempt].append_end_ns)
+			return true;
+	return false;
+}
+
+/* Requests that were read by `ns` and are not answered, and no thread is known to be at them: at most `enough`. */
+static uint32_t nr_taken(struct join *j, const struct jtrail *t, const struct breq *own, int64_t ns, uint32_t enough)
+{
+	uint32_t nr = 0;
+
+	for (const struct bconn *c = j->bconns; c && nr < enough; c = c->hh.next)
+		for (const struct breq *r = c->trail == t ? c->open : NULL; r && nr < enough; r = r->next)
+			nr += r != own && r->read_ns <= ns && !has_append(r);
+	return nr;
+}
+
+/*
+ * Could another of the broker's handlers have taken that request while th was busy?  One
+ * that had ended what it was last seen at, up to its answer, when the request was read
+ * stood idle; unless it had taken one of those that lie there, too.
+ */
+static bool other_was_free(struct join *j, const struct jtrail *t, const struct bthread *th, const struct breq *own)
+{
+	uint32_t nr = 0;
+
+	for (const struct bthread *o = j->threads; o; o = o->hh.next) {
+		const struct breq *r;
+
+		if (o == th || o->key.trail != t->index || o->pid != th->pid || !o->conn || o->free_ns > own->read_ns)
+			continue;
+		r = breq_find(j, t, o->conn, o->corr);
+		nr += !r || (r->answered_ns && r->answered_ns <= th->free_ns);
+	}
+	return nr && nr_taken(j, t, own, th->free_ns, nr) < nr;
+}
+
 /*
  * Its request lay in the queue that all handlers take from, and the one that took it was
  * still at another request's append or sync: none was free.
  */
-static void handler_was(struct link_state *st, const struct bthread *th, const struct topic *topic,
-			int32_t partition, int64_t begin)
+static void handler_was(struct join *j, struct jtrail *t, struct link_state *st, const struct bthread *th,
+			const struct topic *topic, int32_t partition, int64_t begin)
 {
 	const struct breq *r = st->breq;
 
@@ -128,7 +168,7 @@ static void handler_was(struct link_state *st, const struct bthread *th, const s
 		return;
 	}
 	if (!r || !th->free_ns || th->free_ns <= r->read_ns ||
-	    (th->conn == r->key.conn && th->corr == r->key.corr))
+	    (th->conn == r->key.conn && th->corr == r->key.corr) || other_was_free(j, t, th, r))
 		return;
 	st->handler_ns = th->free_ns;
 	st->handler_synced = 2 * th->fsync_ns >=
@@ -165,10 +205,11 @@ static void append_take(struct join *j, struct jtrail *t, struct jbatch *jb, uin
 		DL_APPEND2(f->waiting, jb, file_prev, file_next);
 	}
 	if (th->begin_ns != begin)
-		handler_was(&jb->state[n], th, jb->topic, jb->b.partition, begin);
+		handler_was(j, t, &jb->state[n], th, jb->topic, jb->b.partition, begin);
 	if (!th->links.nr || th->begin_ns != begin) {
 		th->links.nr = 0;
 		th->begin_ns = begin;
+		th->pid = e->pid;
 		th->fsync_ns = 0;
 		th->culprit = NULL;
 		th->conn = jb->state[n].breq ? jb->state[n].breq->key.conn : 0;

@@ -29,7 +29,7 @@ static struct bconn *bconn_get(struct join *j, struct jtrail *t, uint32_t id)
 	return c;
 }
 
-static struct breq *breq_find(struct join *j, struct jtrail *t, uint32_t conn, uint32_t corr)
+struct breq *breq_find(struct join *j, const struct jtrail *t, uint32_t conn, uint32_t corr)
 {
 	struct key3 key = { t->index, conn, corr };
 	struct breq *r;

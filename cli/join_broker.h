@@ -83,6 +83,7 @@ struct bthread {
 	int64_t	 free_ns, fsync_ns;	/* done with that, and its syncs, at; ns of those */
 	const char *culprit;
 	uint32_t conn, corr;		/* the request that it was for, 0 0 unknown */
+	uint32_t pid;			/* of its process; 0: no append of it was seen */
 	struct links copies;		/* a follower's: what it appended last; attempt counts replicas */
 	int64_t	 copied_ns;		/* when that write began */
 	struct { struct topic *topic; int64_t begin, end; int32_t partition; const char *culprit; } roll;	/* its last sync of a partition, for no append yet */

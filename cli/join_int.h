@@ -277,6 +277,7 @@ bool log_may_tell(const struct join *j, const struct jbatch *jb);	/* more, later
 
 /* join_broker.c */
 bool broker_event(struct join *j, struct jtrail *t, const struct event *ev);
+struct breq *breq_find(struct join *j, const struct jtrail *t, uint32_t conn, uint32_t corr);	/* NULL: none, or over */
 void breq_unlink(struct join *j, struct breq *r);
 bool breq_may_be(struct join *j, const struct breq *br, const struct conn *c, const char *client_id,
 		 int64_t begin_ns);		/* the same request as that client's */
