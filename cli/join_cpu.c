@@ -65,6 +65,20 @@ void cpu_event(struct join *j, struct jtrail *t, const struct event *ev)
 	th->ring[th->nr++ % NR_WAITS] = w;
 }
 
+/* Its wait should have ended at `due`; what the kernel says of the same time may be less. */
+void cpu_late(struct join *j, struct jtrail *t, uint32_t tid, int64_t due, int64_t ns)
+{
+	struct cpu_thread *th = thread_get(j, t, tid);
+	struct cpu_wait *last = th->nr ? &th->ring[(th->nr - 1) % NR_WAITS] : NULL, w = { due, ns, ns - due };
+
+	if (w.waited <= 0)
+		return;
+	if (!last || last->end <= due)
+		th->ring[th->nr++ % NR_WAITS] = w;
+	else if (last->waited < w.waited)
+		*last = w;
+}
+
 /* How long it waited within from..to, at the least. */
 static int64_t waited(const struct cpu_thread *th, int64_t from, int64_t to)
 {

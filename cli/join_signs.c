@@ -43,6 +43,7 @@ void late_event(struct join *j, struct jtrail *t, const struct event *ev)
 
 	if (c && c->peer)
 		spans_add(&c->peer->late, due, ns);
+	cpu_late(j, t, ev->tid, due, ns);
 	if (ns - due >= 50 * JOIN_MS)
 		spans_add(&t->quiet.still, due, ns);
 }

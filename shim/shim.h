@@ -303,6 +303,7 @@ void conn_overdue(struct thread *t, struct conn *c, uint64_t before_ns);	/* sent
 
 void tcp_look(int fd, struct conn *c, bool readable, uint64_t now);
 void tcp_late(struct conn *c, uint64_t due_ns);		/* a wait at it that should have been over then */
+uint64_t tcp_came(int fd, uint64_t begin_ns, uint64_t now_ns);
 void tcp_ends(int fd, struct ev_conn *ev);	/* its two addresses */
 
 /* ---- sock.c -------------------------------------------------------------- */

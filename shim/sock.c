@@ -251,7 +251,7 @@ static void polled(struct conn *c, const struct pollfd *p, uint64_t begin, uint6
 /* librdkafka's broker threads poll two descriptors; large sets belong to others. */
 int sock_poll(struct pollfd *fds, unsigned long nr, int timeout_ms)
 {
-	uint64_t begin = 0, due = 0, now = 0;
+	uint64_t begin = 0, due = 0, came, now = 0;
 	int saved, r;
 
 	for (unsigned long i = 0; i < nr && nr <= 4 && !begin; i++)
@@ -270,6 +270,9 @@ int sock_poll(struct pollfd *fds, unsigned long nr, int timeout_ms)
 			if (!now)
 				cpu_seen(now = at_now());
 			tcp_look(fds[i].fd, c, r > 0 && fds[i].revents & POLLIN, now);
+			came = r > 0 && fds[i].revents & POLLIN ? tcp_came(fds[i].fd, begin, now) : 0;
+			if (came && (!due || came < due))
+				due = came;
 			if (due)
 				tcp_late(c, due);
 			if (r >= 0)

@@ -16,6 +16,8 @@
 #include "shim.h"
 
 #define LATE_NS 1000000u	/* timeouts are ms */
+#define CAME_NS 20000000u
+#define TICK_NS 10000000u	/* how precisely it is told when data came */
 #define OVERDUE_NS 300000000u	/* by then what was lost was sent again: TCP waits 200 ms at least */
 
 static void sample(struct thread *t, int fd, uint32_t conn, uint64_t overdue, uint64_t now, bool readable)
@@ -75,6 +77,29 @@ void tcp_ends(int fd, struct ev_conn *ev)
 	len = sizeof(sa);
 	if (!getsockname(fd, (struct sockaddr *)&sa, &len))
 		address(&sa, &ev->local_hi, &ev->local_lo, &ev->local_port);
+}
+
+/*
+ * A poll that began then says that there is something to read, and took long: since when could
+ * it have said so?  0: not known.
+ */
+uint64_t tcp_came(int fd, uint64_t begin_ns, uint64_t now_ns)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+	int saved = errno, bytes = 0;
+	uint64_t came = 0;
+
+	if (now_ns < begin_ns + CAME_NS)
+		return 0;
+	/* No bytes: it was closed, and that is told of no time. */
+	if (!ioctl(fd, SIOCINQ, &bytes) && bytes > 0 && !getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len)) {
+		came = now_ns - (uint64_t)info.tcpi_last_data_recv * 1000000 + TICK_NS;
+		if (came < begin_ns)
+			came = begin_ns;
+	}
+	errno = saved;
+	return came;
 }
 
 /* Whatever woke it: the kernel would have ended the wait by then. */

@@ -254,7 +254,7 @@ E(TCP, tcp, 22, "sampled inside a wrapped call", \
 	F(u32, rtt_us) F(u32, backoff) \
 	F(u32, unread_ms) F(u32, pad), "")	/* the last bytes that came lay unread for so long, 0 none did */ \
 E(LATE, late, 23, "return of a wait that was to end before", \
-	F(u64, due_ns)				/* its timeout: from then on the thread had no CPU, or was stopped */ \
+	F(u64, due_ns)				/* its timeout, or what it waited for was there: from then on the thread had no CPU, or was stopped */ \
 	F(u32, conn) F(u32, pad), "")		/* it waited at */ \
 E(CPU_WAIT, cpu_wait, 24, "noticed, before the thread's next word", \
 	F(u64, begin_ns) F(u64, end_ns)		/* of the kernel's account of the thread: between these two */ \

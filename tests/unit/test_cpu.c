@@ -89,6 +89,34 @@ static void test_answer(void **unused)
 	assert_int_not_equal(unanswered(SENDER, 1000, 1005, 5000, 1), TL_CAUSE_STARVED);
 }
 
+/* Both the kernel's account and a wait that ended late tell of one half; told twice, a half stays one. */
+static enum tl_cause half_each(uint64_t due)
+{
+	struct event ev = { 0 };
+	struct feed *f = begun(0);
+	enum tl_cause cause;
+
+	written(f, 1005, &late);
+	acks(f, 1400, 1, 1, 0, 2, 1, 1, 1399, 1399);
+	waited(f, SENDER, 1005, 1005, 1500, 410, 2);
+	ev = at(&f->client, AT_EV_LATE, due + 420);
+	ev.late.conn = 1;
+	ev.late.due_ns = due * MS;
+	give(f, ev);
+	replied(f, 2005, &late, 0, 15);
+	acks(f, 2005, 1, 0, 0, 2, 15, 5, 1000, 1000);
+	cause = ended(f)->verdict.cause;
+	feed_free(f);
+	return cause;
+}
+
+static void test_half_each(void **unused)
+{
+	(void)unused;
+	assert_int_equal(half_each(1580), TL_CAUSE_STARVED);
+	assert_int_not_equal(half_each(1080), TL_CAUSE_STARVED);
+}
+
 /* Could have gone at 1005, went at 1900. */
 static enum tl_cause unsent(uint32_t tid)
 {
@@ -219,7 +247,8 @@ static void test_no_room_ever(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_answer), cmocka_unit_test(test_unsent), cmocka_unit_test(test_callback),
+		cmocka_unit_test(test_answer), cmocka_unit_test(test_half_each),
+		cmocka_unit_test(test_unsent), cmocka_unit_test(test_callback),
 		cmocka_unit_test(test_no_room), cmocka_unit_test(test_room_unseen),
 		cmocka_unit_test(test_no_room_ever),
 	};
