@@ -60,9 +60,9 @@ struct inst {
 	struct spans prelude;		/* requests that came before any Produce */
 };
 
-/* Signs of life, and what TCP said of an overdue request. */
+/* Signs of life, and what TCP said of an overdue request; shut: acknowledged what it took, and takes no more. */
 #define JOIN_SIGNS 1024u
-struct sign { int64_t ns; enum { SIGN_LIFE, SIGN_ACKED, SIGN_STUCK } what; };
+struct sign { int64_t ns; enum { SIGN_LIFE, SIGN_ACKED, SIGN_SHUT, SIGN_STUCK } what; };
 #define JOIN_SAMPLE	(1500 * JOIN_MS)	/* two words of TCP are no further apart while it is asked */
 
 struct conn {

@@ -236,6 +236,7 @@ void tcp_event(struct join *j, struct jtrail *t, const struct event *ev);
 void late_event(struct join *j, struct jtrail *t, const struct event *ev);
 /* TCP's word: NETWORK (or IDLE), BROKER_SIDE (or a proxy before it); UNKNOWN: none. */
 enum tl_cause conn_says(const struct conn *c, int64_t from, int64_t to);
+bool conn_was_shut(const struct conn *c, int64_t from, int64_t to);	/* the other end took no more, by TCP's word */
 bool conn_local(const struct conn *c);			/* both ends on one host, nothing between */
 bool conn_read_on(const struct conn *c, int64_t from, int64_t to);	/* the client kept at it */
 

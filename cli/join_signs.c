@@ -29,7 +29,7 @@ void tcp_event(struct join *j, struct jtrail *t, const struct event *ev)
 	struct conn *c = conn_find(j, t->index, e->conn);
 
 	if (c && (stuck || !e->unacked))
-		conn_sign(c, event_axis(ev, ev->ns), stuck ? SIGN_STUCK : SIGN_ACKED);
+		conn_sign(c, event_axis(ev, ev->ns), stuck ? SIGN_STUCK : e->unsent ? SIGN_SHUT : SIGN_ACKED);
 	/* An answer lay there, and nobody read it. */
 	if (e->unread_ms)
 		quiet_proof(&t->quiet, event_axis(ev, ev->ns) - e->unread_ms * JOIN_MS, event_axis(ev, ev->ns), 50 * JOIN_MS);
@@ -64,7 +64,7 @@ static int sign_beside(const struct conn *c, int64_t from, int64_t to)
 		if (s->ns > to && s->ns <= to + JOIN_SAMPLE && (!after || s->ns < after->ns))
 			after = s;
 	}
-	if (before && after && before->what != after->what)
+	if (before && after && (before->what == SIGN_STUCK) != (after->what == SIGN_STUCK))
 		return SIGN_LIFE;
 	return before ? before->what : after ? after->what : SIGN_LIFE;
 }
@@ -87,17 +87,27 @@ enum tl_cause conn_says(const struct conn *c, int64_t from, int64_t to)
 		if (s->ns < from || s->ns > to)
 			continue;
 		stuck += s->what == SIGN_STUCK;
-		acked += s->what == SIGN_ACKED;
+		acked += s->what == SIGN_ACKED || s->what == SIGN_SHUT;
 	}
 	if (!stuck && !acked) {
 		int what = sign_beside(c, from, to);
 
 		stuck = what == SIGN_STUCK;
-		acked = what == SIGN_ACKED;
+		acked = what == SIGN_ACKED || what == SIGN_SHUT;
 	}
 	if (stuck > acked)
 		return conn_was_idle(c) ? TL_CAUSE_IDLE : TL_CAUSE_NETWORK;
 	return acked ? TL_CAUSE_BROKER_SIDE : TL_CAUSE_UNKNOWN;
+}
+
+bool conn_was_shut(const struct conn *c, int64_t from, int64_t to)
+{
+	uint32_t n = c->nr_signs < JOIN_SIGNS ? c->nr_signs : JOIN_SIGNS;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (c->signs[i].what == SIGN_SHUT && c->signs[i].ns >= from && c->signs[i].ns <= to)
+			return true;
+	return false;
 }
 
 bool conn_local(const struct conn *c)

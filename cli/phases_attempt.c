@@ -68,7 +68,7 @@ static bool shut_out(struct cut *c, const struct bconn *bc, const struct tl_atte
 {
 	int64_t end = a->arrived_ns < to ? a->arrived_ns : to;
 	struct held h;
-	int64_t still, ahead;
+	int64_t still, ahead, most = 4 * (end - c->at);	/* of five */
 	bool shut;
 
 	if (end - c->at < SHUT_SLACK)
@@ -76,7 +76,10 @@ static bool shut_out(struct cut *c, const struct bconn *bc, const struct tl_atte
 	h = held_of(c->j, bc, c->at, end, st->breq, shift);
 	still = bc->target ? spans_within(&bc->target->quiet.still, c->at + shift, end + shift) : 0;
 	ahead = st->breq ? ahead_of(bc, st->breq, c->at + shift, end + shift) : 0;
-	shut = 5 * (h.total + h.quota + still) >= 4 * (end - c->at) || 5 * ahead >= 4 * (end - c->at);
+	/* TCP itself said that its window was shut; when it opens again, that may take its time. */
+	if (st->req && conn_was_shut(st->req->conn, c->at, end))
+		most = 5 * (end - c->at) / 2;
+	shut = 5 * (h.total + h.quota + still) >= most || 5 * ahead >= most;
 	held_end(&h);
 	return shut;
 }
