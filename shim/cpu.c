@@ -16,6 +16,8 @@
 
 #define OFTEN_NS 2000000u	/* between two questions */
 #define WAITED_NS 1000000u
+#define QUICK_NS 1000000u	/* a question takes some us */
+#define TRIES 4
 #define LONG_NS 100000000u	/* goes to the ring that lasts, as what is late because of it does */
 
 static uint8_t untold;		/* this kernel does not tell, or there is no /proc */
@@ -50,22 +52,29 @@ static bool ask(struct account *a)
 /* `ns`: of what this thread is about to tell; its wait is told before that. */
 void cpu_ask(struct thread *t, uint64_t ns)
 {
-	uint64_t began = t->cpu_ns, seen = t->seen_ns, now = at_now();
+	uint64_t began = t->cpu_ns, seen = t->seen_ns, now = at_now(), end;
 	struct account a, was = { t->cpu_ran, t->cpu_waited, t->cpu_times };
 	struct ev_cpu_wait *ev;
 	struct timespec ran;
 	enum at_ring ring;
-	int saved = errno;
+	int saved = errno, tries = 0;
 
 	t->seen_ns = ns;
 	if (untold || now < began + OFTEN_NS)
 		return;
-	t->cpu_ns = now;
-	/* How long it ran; and what the kernel says of that beside is then no tick behind. */
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ran);
-	if (!ask(&a)) {
-		t->cpu_times = 0;
-		goto out;
+	for (;;) {
+		t->cpu_ns = now;
+		/* How long it ran; and what the kernel says of that beside is then no tick behind. */
+		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ran);
+		if (!ask(&a)) {
+			t->cpu_times = 0;
+			goto out;
+		}
+		end = at_now();
+		/* It lost its CPU over the question: before the answer was made, or after? */
+		if (end < now + QUICK_NS || ++tries == TRIES)
+			break;
+		now = end;
 	}
 	a.ran = (uint64_t)ran.tv_sec * 1000000000u + (uint64_t)ran.tv_nsec;
 	t->cpu_ran = a.ran;
@@ -79,7 +88,7 @@ void cpu_ask(struct thread *t, uint64_t ns)
 		goto out;
 	ev->begin_ns = began;
 	ev->seen_ns = seen;
-	ev->end_ns = at_now();
+	ev->end_ns = end;
 	ev->waited_ns = a.waited - was.waited;
 	ev->ran_ns = a.ran - was.ran;
 	ev->times = (uint32_t)(a.times - was.times);
