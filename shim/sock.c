@@ -303,8 +303,12 @@ int sock_connect(int fd, const struct sockaddr *to, unsigned len)
 
 int sock_close(int fd)
 {
+	struct conn *c = unlikely(is_watched(fd)) && !live_borrowed() && !live_idle() ? sock_conn(fd) : NULL;
 	int saved = errno;
 
+	/* Given up: the last that TCP can tell; of an app whose threads wait in epoll, the only. */
+	if (c && conn_usable(c))
+		tcp_look(fd, c, false, at_now());
 	/*
 	 * Before the call: the number may be given out again at once.  A vfork child that
 	 * closes what it must not keep leaves its parent's connection open.

@@ -3,7 +3,7 @@
  * tcp.c - what TCP knows of a connection whose request is overdue: acknowledged by
  * the peer's kernel and unanswered, or not even acknowledged.  Asked inside the app's
  * own poll() and recv(), where librdkafka's broker thread is, once a second at most, or
- * ten times when an overdue answer has come.  And its two addresses.
+ * ten times when an overdue answer has come; and in close().  And its two addresses.
  */
 #include <errno.h>
 #include <linux/sockios.h>

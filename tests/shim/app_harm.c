@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/uio.h>
@@ -176,7 +177,7 @@ static int http(char **args)
 
 struct server { int listener; const struct bytes *answer; size_t expected; };
 
-/* Takes what it is sent, then answers in two pieces. */
+/* Takes what it is sent, then answers in two pieces, or not at all. */
 static void *serve(void *arg)
 {
 	struct server *s = arg;
@@ -190,8 +191,10 @@ static void *serve(void *arg)
 		MUST(n > 0);
 		got += (size_t)n;
 	}
-	MUST(write(fd, s->answer->p, 6) == 6);
-	MUST(write(fd, s->answer->p + 6, s->answer->len - 6) == (ssize_t)s->answer->len - 6);
+	if (s->answer) {
+		MUST(write(fd, s->answer->p, 6) == 6);
+		MUST(write(fd, s->answer->p + 6, s->answer->len - 6) == (ssize_t)s->answer->len - 6);
+	}
 	while (read(fd, buf, sizeof(buf)) > 0)
 		;
 	close(fd);
@@ -251,6 +254,32 @@ static int raw(char **args)
 	}
 	printf("answer: %s\n", got.len == in.len && !memcmp(got.p, in.p, in.len) ? "as it was sent" : "WRONG");
 	close(fd);
+	pthread_join(thread, NULL);
+	return 0;
+}
+
+/* As Java waits: in epoll, which tells the shim nothing, until its own timeout; and then it closes. */
+static int given_up(char **args)
+{
+	struct made_request rq = {
+		.version = 9, .acks = -1, .timeout_ms = 500, .corr = 2, .client = "raw",
+		.topic = "orders", .topics = 1, .partitions = 1, .batches = 1, .body = 40,
+	};
+	struct epoll_event ev = { .events = EPOLLIN };
+	struct bytes out = { 0 };
+	struct server s = { 0 };
+	int fd, ep = epoll_create1(0);
+	pthread_t thread;
+
+	(void)args;
+	made_request(&out, &rq);
+	s.expected = out.len;
+	fd = begin_server(&s, &thread);
+	MUST(ep >= 0 && !epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev));
+	MUST(write(fd, out.p, out.len) == (ssize_t)out.len);
+	MUST(!epoll_wait(ep, &ev, 1, 500));
+	close(fd);
+	close(ep);
 	pthread_join(thread, NULL);
 	return 0;
 }
@@ -346,7 +375,7 @@ static int tls(char **args)
 
 const struct scenario harm_scenarios[] = {
 	{ "close-fds", close_fds }, { "reuse-fd", reuse_fd }, { "signals", signals },
-	{ "mock-ports", mock_ports }, { "http", http }, { "raw", raw }, { "ids", ids },
+	{ "mock-ports", mock_ports }, { "http", http }, { "raw", raw }, { "given-up", given_up }, { "ids", ids },
 	{ "garbage", garbage },
 	{ "tls", tls }, { 0 },
 };
