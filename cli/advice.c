@@ -10,6 +10,8 @@
 #include "span.h"
 #include "verdict.h"
 
+#define SOON_NS	300000000	/* as the join has it, where no library tells more */
+
 static const char *const settings[TL_NR_CAUSES] = {
 	[TL_CAUSE_HEALTHY] = "",
 	[TL_CAUSE_APP_NOT_POLLING] = "call rd_kafka_poll() (flush, or the binding's poll) more often",
@@ -63,6 +65,8 @@ const char *advice_todo(const struct tl_batch *b)
 				   "GC and CPU"
 				 : "behind the client's socket, in the broker or a proxy before it: run the probe "
 				   "on that broker's host";
+	if (cause == TL_CAUSE_APP_ENDED && b->wire_alone && !b->killed)
+		return "call the producer's flush() or close() before the app exits";
 	if (cause == TL_CAUSE_APP_ENDED && b->killed)
 		return "the process was killed or crashed: look for SIGKILL, the OOM killer, a core";
 	if (cause != TL_CAUSE_UNKNOWN)
@@ -142,12 +146,39 @@ static int16_t refused(const struct tl_batch *b)
 	return b->attempts[b->counted].error_code;
 }
 
+/* Attempts whose connection ended without an answer, too soon for anybody to be late. */
+static uint32_t given_up_soon(const struct tl_batch *b)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < b->nr_attempts && b->wire_alone; i++) {
+		const struct tl_attempt *a = &b->attempts[i];
+
+		n += !a->answered && a->ended_ns && a->ended_ns - a->write_end_ns < SOON_NS;
+	}
+	return n;
+}
+
+/* How long it waited for another to be sent again, or for a connection to do so. */
+static int64_t again_ns(const struct tl_batch *b)
+{
+	int64_t ns = 0;
+
+	for (uint32_t i = 0; i < b->nr_phases; i++)
+		if (b->phases[i].cause == TL_CAUSE_UNKNOWN && !b->phases[i].attempt &&
+		    (b->phases[i].name == TL_PHASE_RETRY || b->phases[i].name == TL_PHASE_BROKER_DOWN))
+			ns += b->phases[i].ns;
+	return ns;
+}
+
 void advice_text(struct tl_batch *b, char *text, size_t size)
 {
 	struct tl_verdict *v = &b->verdict;
 	const struct tl_cause_share *first = &v->causes[0];
 	const struct tl_phase *p;
 	char *t = text, total[24], part[24];
+	/* When it gave it up its library did not say: not later than that. */
+	const char *after = b->wire_alone && b->outcome == TL_OUTCOME_EXPIRED ? "within" : "after";
 	int n = 0;
 
 	span_text(total, sizeof(total), b->end_ns - b->created_first_ns);
@@ -159,8 +190,8 @@ void advice_text(struct tl_batch *b, char *text, size_t size)
 	p = longest(b, first->cause);
 	switch (v->cause) {
 	case TL_CAUSE_UNKNOWN:
-		n = text_put(t, size, n, "%s after %s, less than half of it explained",
-			tl_outcome_names[b->outcome], total);
+		n = text_put(t, size, n, "%s %s %s, less than half of it explained",
+			tl_outcome_names[b->outcome], after, total);
 		p = longest(b, TL_CAUSE_UNKNOWN);
 		if (p && p->name == TL_PHASE_RESPONSE && 2 * p->ns > b->end_ns - b->created_first_ns)
 			n = text_put(t, size, n, ": %s between the broker's answer and the client's reading it",
@@ -168,6 +199,13 @@ void advice_text(struct tl_batch *b, char *text, size_t size)
 		else if (p && p->name == TL_PHASE_BROKER_DOWN && 2 * p->ns > b->end_ns - b->created_first_ns)
 			n = text_put(t, size, n, ": %s without a connection, and nothing that says why",
 				span_text(part, sizeof(part), p->ns));
+		else if (b->nr_attempts > 1 && 2 * given_up_soon(b) >= b->nr_attempts)
+			n = text_put(t, size, n, ": of its %u sendings %u ended with their connection before an answer could come; "
+				"the client's own timeout (request.timeout.ms) may be too short",
+				b->nr_attempts, given_up_soon(b));
+		else if (2 * again_ns(b) > b->end_ns - b->created_first_ns)
+			n = text_put(t, size, n, ": %s behind what had to be sent again before it",
+				span_text(part, sizeof(part), again_ns(b)));
 		break;
 	case TL_CAUSE_APP_ENDED:
 		n = text_put(t, size, n, b->killed ? "the app was killed %s after it was created"
@@ -182,7 +220,7 @@ void advice_text(struct tl_batch *b, char *text, size_t size)
 			break;
 		}
 		span_text(part, sizeof(part), first->ns);
-		n = text_put(t, size, n, "%s after %s, %s of it %s", tl_outcome_names[b->outcome], total,
+		n = text_put(t, size, n, "%s %s %s, %s of it %s", tl_outcome_names[b->outcome], after, total,
 			part, story(v->cause));
 		if (p && p->name == TL_PHASE_BEHIND)
 			n = text_put(t, size, n, ", for requests ahead on its connection");

@@ -212,6 +212,8 @@ void batch_json(struct out *o, const struct tl_batch *b)
 	else if (b->outcome == TL_OUTCOME_FAILED && b->nr_attempts)
 		out_text(o, "error", tl_error_name(b->attempts[b->counted].error_code));
 	out_text(o, "expired_by", b->expired_by);
+	if (b->wire_alone)
+		out_bool(o, "wire_alone", true);
 	if (b->moved) {
 		out_bool(o, "moved", true);
 		out_text(o, "moved_into", b->moved_into);

@@ -118,6 +118,7 @@ static void describe_producer(struct jbatch *jb)
 	const struct inst *in = jb->inst;
 
 	if (jb->b.client) {
+		jb->b.wire_alone = wire_alone(jb);
 		p->host = jb->trail->host;
 		p->pid = jb->trail->t->header.pid;
 		p->instance = jb->inst_id;
@@ -154,7 +155,7 @@ static void leave_blame(struct jbatch *jb)
 	enum tl_cause cause;
 
 	if (!p || !b->nr_attempts || b->verdict.cause == TL_CAUSE_HEALTHY ||
-	    b->verdict.cause == TL_CAUSE_UNKNOWN)
+	    b->verdict.cause == TL_CAUSE_UNKNOWN || b->verdict.cause == TL_CAUSE_LINGER)
 		return;
 	for (uint32_t i = 0; i < b->nr_phases; i++)
 		if (b->phases[i].begin_ns >= b->attempts[0].write_begin_ns && b->phases[i].name != TL_PHASE_CALLBACK &&
@@ -211,6 +212,9 @@ static void tell(struct join *j, struct jbatch *jb)
 	if (j->conf.batch)
 		j->conf.batch(j->conf.arg, b);
 	tell_absorbed(j, jb);
+	for (uint32_t i = 0; i < b->nr_attempts; i++)
+		if (jb->state[i].breq)
+			turn_keep(j, jb->state[i].breq, jb, i);
 	jbatch_drop(j, jb);
 }
 
@@ -294,7 +298,7 @@ void join_free(struct join *j)
 		jbatch_drop(j, j->pending);
 	HASH_ITER(hh, j->threads, th, tht) { HASH_DEL(j->threads, th); links_free(&th->links); links_free(&th->copies); free(th); }
 	HASH_ITER(hh, j->reqs, r, rt) { HASH_DEL(j->reqs, r); links_free(&r->links); pool_put(&j->pool.req, r); }
-	HASH_ITER(hh, j->breqs, br, brt) { HASH_DEL(j->breqs, br); links_free(&br->links); pool_put(&j->pool.breq, br); }
+	HASH_ITER(hh, j->breqs, br, brt) { HASH_DEL(j->breqs, br); turn_unkeep(br); links_free(&br->links); pool_put(&j->pool.breq, br); }
 	HASH_ITER(hh, j->bconns, bc, bct) { HASH_DEL(j->bconns, bc); bconn_free(bc); }
 	HASH_ITER(hh, j->topics, t, tt) { HASH_DEL(j->topics, t); free(t->name); free(t); }
 	HASH_ITER(hh, j->strings, s, st) { HASH_DEL(j->strings, s); free(s->s); free(s); }
@@ -319,8 +323,10 @@ void join_free(struct join *j)
 	plogs_free(j);
 	FREE_TABLE(j->tnames, tnames);
 	FREE_TABLE(j->devices, device);
-	for (uint32_t i = 0; i < j->nr_trails; i++)
+	for (uint32_t i = 0; i < j->nr_trails; i++) {
+		free(j->trails[i]->wire);
 		free(j->trails[i]);
+	}
 	free(j->trails);
 	lib_free(j);
 	cpu_free(j);

@@ -63,6 +63,7 @@ void breq_free(struct join *j, struct breq *r)
 		HASH_DEL(j->breqs, r);
 	if (r->req)
 		r->req->breq = NULL;
+	turn_unkeep(r);
 	links_free(&r->links);
 	pool_put(&j->pool.breq, r);
 }
@@ -80,6 +81,8 @@ static void conns_pair(struct conn *c, struct bconn *b)
 		return;
 	c->bconn = b;
 	b->conn = c;
+	if (c->told && c->peer && b->peer_port && c->local_port && b->peer_port != c->local_port)
+		c->peer->relayed = true;
 }
 
 static void pair_by_address(struct join *j, struct bconn *b)

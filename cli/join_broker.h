@@ -60,6 +60,7 @@ struct breq {
 	const char *client_id;
 	struct links links;
 	uint32_t live_links;
+	struct busy *kept;		/* what it was for those of its batches that are told and gone; or NULL */
 	struct breq *prev, *next;	/* of bconn->open */
 };
 

@@ -123,9 +123,10 @@ struct req *req_sent(struct join *j, struct jtrail *t, uint32_t conn, uint32_t c
 		r->over = true;			/* nobody answers; its batches free it */
 	else if (!r->over)
 		peer_fly(j, r);
-	in = inst_find(j, t->index, c->inst);
+	in = inst_of(j, t, c);
 	if (in && r->api == KAFKA_PRODUCE && !in->produced) {
 		in->produced = true;
+		in->produced_ns = r->begin_ns;
 		spans_close(&in->prelude, r->begin_ns);
 	} else if (in && !in->produced) {
 		spans_open(&in->prelude, r->begin_ns, TL_CAUSE_COLD_START);
@@ -149,11 +150,13 @@ static void request_event(struct join *j, struct jtrail *t, const struct event *
 		.client_id = join_intern(j, ev->tail, ev->tail_len) });
 }
 
-/* Has that instance a request under way on any connection? */
-static bool conns_flying(struct join *j, const struct inst *in)
+/* Has that instance a request under way on any connection?  Without a library's word, on that one. */
+static bool conns_flying(struct join *j, const struct inst *in, const struct conn *own)
 {
 	struct conn *c, *tmp;
 
+	if (!in->key.id)
+		return own->nr_flying;
 	HASH_ITER(hh, j->conns, c, tmp)
 		if (c->key.trail == in->key.trail && c->inst == in->key.id && !c->end_ns && c->nr_flying)
 			return true;
@@ -162,7 +165,7 @@ static bool conns_flying(struct join *j, const struct inst *in)
 
 void req_answered(struct join *j, struct req *r, int64_t ns, int16_t error)
 {
-	struct inst *in = inst_find(j, r->key.trail, r->conn->inst);
+	struct inst *in = inst_of(j, r->conn->trail, r->conn);
 
 	r->response_ns = ns;
 	if (in && in->drain_since && r->api == KAFKA_PRODUCE)
@@ -178,7 +181,7 @@ void req_answered(struct join *j, struct req *r, int64_t ns, int16_t error)
 		const char *name = kafka_api_name(r->api);
 
 		cold_step(in, name ? name : "other requests", r->end_ns, ns);
-		if (in->prelude.open_since && !conns_flying(j, in))
+		if (in->prelude.open_since && !conns_flying(j, in, r->conn))
 			spans_close(&in->prelude, ns);
 	}
 	if (in && r->api == KAFKA_INIT_PRODUCER_ID && !error)
@@ -403,8 +406,11 @@ static void batch_event(struct join *j, struct jtrail *t, const struct event *ev
 	link_add(&r->links, jb, n);
 	if (!retry)
 		batch_absorb(j, jb);
+	if (!retry && wire_alone(jb))
+		fate_passed_over(j, jb, a->write_begin_ns);
 	if (jb->part && jb->part->again && jb->part->again->open_since)
-		spans_close(jb->part->again, a->write_begin_ns - jb->part->again->open_since < RETRY_MAX ?
+		spans_close(jb->part->again, wire_alone(jb) ||
+			    a->write_begin_ns - jb->part->again->open_since < RETRY_MAX ?
 			    a->write_begin_ns : jb->part->again->open_since + RETRY_MAX);
 	part_first(jb, t, e, a);
 	idemp_sent(inst_find(j, t->index, c->inst), topic, e->partition, e->producer_id, e->epoch, a->write_begin_ns);

@@ -23,6 +23,7 @@ struct peer {
 	uint32_t in_flight;
 	bool	 ever_up;
 	bool	 states;		/* the library tells its state: surer than connections */
+	bool	 relayed;		/* what lies at its address is no broker: that has other connections */
 	uint32_t address;		/* a hash of the last one told, 0 none */
 	enum { PEER_OTHER, PEER_CONNECT, PEER_TLS, PEER_AUTH, PEER_UP } state;	/* last told */
 	int64_t	 state_ns;		/* since */
@@ -44,6 +45,7 @@ struct inst {
 	struct ev_instance conf;
 	const char *client_id;
 	int64_t	 begin_ns, ending_ns, end_ns;	/* ending: the app began to destroy it */
+	int64_t	 produced_ns;		/* the first Produce was written */
 	struct spans no_id;		/* idempotent, and no producer id yet */
 	struct spans drain;		/* idempotent, and recovering: join_idemp.c */
 	int64_t	 drain_since, fatal_ns;	/* maybe; never to send again */
@@ -81,6 +83,9 @@ struct conn {
 	uint32_t nr_flying;		/* of them in flight */
 	uint32_t tid;			/* as peer's */
 	bool	 full;			/* no room in its socket: peer->busy is open for that */
+	uint32_t most;			/* ever in flight, */
+	int64_t	 full_ns, room_ns;	/* since when so many were, and until when */
+	int64_t	 waited_ns;		/* at its end: how long the oldest of them had waited */
 	uint32_t max_corr;
 	int64_t	 asked_ns;		/* the first request since there was none in flight */
 	bool	 served;		/* a Produce was answered on it */

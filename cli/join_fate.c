@@ -40,11 +40,6 @@ void fate_resolve(struct join *j, struct jbatch *jb, enum tl_outcome outcome, in
 /* ---- the wire alone ------------------------------------------------------------- */
 
 /* No interceptor tells how it ended: the reply does. */
-static bool wire_alone(const struct jbatch *jb)
-{
-	return !jb->inst_id && !jb->trail->has_producers;
-}
-
 void fate_replied(struct join *j, struct jbatch *jb, uint32_t attempt)
 {
 	struct tl_attempt *a = &jb->b.attempts[attempt];
@@ -151,7 +146,7 @@ static const char *expired_by(const struct tl_batch *b)
 	int64_t lived = b->end_ns - b->created_first_ns;
 	int64_t limit = (int64_t)b->producer.message_timeout_ms * JOIN_MS;
 
-	if (b->outcome != TL_OUTCOME_EXPIRED)
+	if (b->outcome != TL_OUTCOME_EXPIRED || b->wire_alone)
 		return NULL;
 	if (!limit || !b->created_first_ns || lived + 50 * JOIN_MS >= limit)
 		return "message.timeout.ms";

@@ -91,6 +91,8 @@ struct jtrail {
 	bool	 covered[AT_NR_COVER];
 	int32_t	 broker;		/* last TARGET */
 	struct quiet quiet;		/* a client's process */
+	struct inst *wire;		/* of a client whose library says nothing: its start; or NULL */
+	int64_t	 least_wait;		/* of its batches before they were sent, as far as told; 0 none */
 };
 
 struct join {
@@ -184,6 +186,16 @@ void req_answered(struct join *j, struct req *r, int64_t ns, int16_t error);
 
 /* join_absorb.c */
 void batch_absorb(struct join *j, struct jbatch *jb);	/* those that it regroups */
+/* join_wire.c: of a client whose library says nothing */
+bool wire_alone(const struct jbatch *jb);
+struct inst *inst_of(struct join *j, struct jtrail *t, const struct conn *c);	/* or what stands for it */
+const struct inst *inst_of_batch(const struct jbatch *jb);
+bool may_linger(const struct jbatch *jb, int64_t waited);
+int64_t soon_given_up(const struct conn *c);
+void part_waits(struct jbatch *jb, const struct conn *c, int64_t ns);	/* given up there */
+void fate_passed_over(struct join *j, const struct jbatch *by, int64_t ns);	/* by a younger one, sent at ns */
+void room_taken(struct conn *c, const struct req *r);
+void room_never(struct conn *c, int64_t ns);
 
 /* join_lib.c */
 void lib_request(struct join *j, struct jtrail *t, const struct event *ev);
@@ -238,6 +250,7 @@ void late_event(struct join *j, struct jtrail *t, const struct event *ev);
 enum tl_cause conn_says(const struct conn *c, int64_t from, int64_t to);
 bool conn_was_shut(const struct conn *c, int64_t from, int64_t to);	/* the other end took no more, by TCP's word */
 bool conn_local(const struct conn *c);			/* both ends on one host, nothing between */
+bool conn_alive(const struct conn *c, int64_t from, int64_t to);
 bool conn_read_on(const struct conn *c, int64_t from, int64_t to);	/* the client kept at it */
 
 /* join_acks.c */
@@ -296,6 +309,8 @@ void broker_only_pend(struct join *j, struct jbatch *jb, int64_t ns);
 struct busy busy_of(struct join *j, const struct breq *r);
 void bconn_free(struct bconn *c);
 void turn_begins(struct join *j, struct breq *r);
+void turn_keep(struct join *j, struct breq *r, struct jbatch *jb, uint32_t attempt);
+void turn_unkeep(struct breq *r);
 bool turn_may_last(struct join *j, const struct breq *r);
 void turn_ends(struct join *j, struct breq *r, int64_t written, int64_t ns, int64_t throttle);
 

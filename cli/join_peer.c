@@ -152,6 +152,7 @@ void peer_fly(struct join *j, struct req *r)
 
 	c->nr_flying += !r->flying;
 	r->flying = true;
+	room_taken(c, r);
 	if (++c->peer->in_flight >= limit && limit)
 		spans_open(&c->peer->full, r->end_ns, TL_CAUSE_UNKNOWN);
 }
@@ -163,7 +164,8 @@ void peer_land(struct join *j, struct req *r, int64_t ns)
 	if (!r->flying)
 		return;
 	r->flying = false;
-	c->nr_flying--;
+	if (c->nr_flying-- == c->most)
+		c->room_ns = ns;
 	if (--c->peer->in_flight < in_flight_limit(j, c))
 		spans_close(&c->peer->full, ns);
 }
@@ -177,6 +179,8 @@ static void conn_leave(struct join *j, struct conn *c, int64_t ns, bool closed)
 	if (!p)
 		return;
 	conn_has_room(c, ns ? ns : j->now);
+	if (closed)
+		room_never(c, ns);
 	if (p->up && --p->up == 0 && closed && !p->states) {
 		spans_open(&p->down, ns, p->lost_cause);
 		spans_blame(&p->down, p->lost_conn, p->lost_since);
@@ -348,18 +352,25 @@ static void conn_lost(struct conn *c, uint32_t how, int64_t ns)
 	int64_t since = 0;
 
 	p->lost_ns = ns;
-	for (struct req *r = c->reqs; r; r = r->next)
-		if (r->flying && !r->over && (!since || r->end_ns < since))
-			since = r->end_ns;
+	for (struct req *r = c->reqs; r; r = r->next) {
+		if (!r->flying || r->over)
+			continue;
+		if (ns - r->end_ns > c->waited_ns)
+			c->waited_ns = ns - r->end_ns;
+		if ((!since || r->end_ns < since) && !(conn_local(c) && r->breq && r->breq->written_ns))
+			since = r->end_ns;	/* else it was answered, and not read */
+	}
 	if (again && since && ns - since < 300 * JOIN_MS)
 		return;			/* TCP was not asked yet */
 	p->lost_cause = how == AT_END_ERROR ? TL_CAUSE_UNREACHABLE : TL_CAUSE_UNKNOWN;
 	p->lost_conn = NULL;
 	if (since && how != AT_END_CLOSED && conn_was_idle(c))
 		p->lost_cause = TL_CAUSE_IDLE;	/* reset when it was used again */
-	if (!since || how != AT_END_CLOSED || ns - since < 100 * JOIN_MS)
+	if (!since || how != AT_END_CLOSED || ns - since < soon_given_up(c))
 		return;
 	p->lost_cause = conn_says(c, since, ns);
+	if (p->lost_cause == TL_CAUSE_BROKER_SIDE && p->relayed)
+		p->lost_cause = TL_CAUSE_UNKNOWN;	/* that was the relay's TCP */
 	if (p->lost_cause == TL_CAUSE_UNKNOWN && conn_local(c))
 		p->lost_cause = TL_CAUSE_BROKER_SIDE;
 	p->lost_conn = c;
@@ -386,8 +397,10 @@ void conn_end(struct join *j, struct jtrail *t, const struct event *ev)
 			struct link *l = &r->links.at[i];
 			struct tl_attempt *a = l->batch ? &l->batch->b.attempts[l->attempt] : NULL;
 
-			if (a && !a->answered && !a->ended_ns)
+			if (a && !a->answered && !a->ended_ns) {
 				a->ended_ns = ns;
+				part_waits(l->batch, c, ns);
+			}
 		}
 		req_over(j, r);
 	}

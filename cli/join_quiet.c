@@ -110,6 +110,7 @@ void quiet_phase(struct tl_phase *p, const struct bconn *c, int64_t shift)
 	if (2 * spans_within(&c->target->quiet.still, p->begin_ns + shift, p->begin_ns + p->ns + shift) < p->ns)
 		return;
 	p->cause = TL_CAUSE_PAUSED;
+	p->unsaid = false;
 	p->culprit = NULL;
 	if (p->known > TL_KNOWN_INFERRED)
 		p->known = TL_KNOWN_INFERRED;

@@ -112,10 +112,10 @@ bool conn_was_shut(const struct conn *c, int64_t from, int64_t to)
 
 bool conn_local(const struct conn *c)
 {
-	/* A relay on this host: the broker has another connection. */
+	/* A relay on this host: the broker has another connection; and so with all others to that address. */
 	if (c->bconn && c->bconn->peer_port && c->local_port && c->bconn->peer_port != c->local_port)
 		return false;
-	return c->told && c->peer_hi == c->local_hi && c->peer_lo == c->local_lo;
+	return c->told && !(c->peer && c->peer->relayed) && c->peer_hi == c->local_hi && c->peer_lo == c->local_lo;
 }
 
 /*
@@ -130,6 +130,17 @@ bool conn_read_on(const struct conn *c, int64_t from, int64_t to)
 	for (uint32_t i = 0; i < n; i++)
 		if (c->signs[i].what == SIGN_LIFE && c->signs[i].ns >= from + (to - from) / 2 &&
 		    c->signs[i].ns < to - slack)
+			return true;
+	return false;
+}
+
+/* Was the client at that socket? */
+bool conn_alive(const struct conn *c, int64_t from, int64_t to)
+{
+	uint32_t n = c->nr_signs < JOIN_SIGNS ? c->nr_signs : JOIN_SIGNS;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (c->signs[i].what == SIGN_LIFE && c->signs[i].ns >= from && c->signs[i].ns <= to)
 			return true;
 	return false;
 }

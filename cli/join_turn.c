@@ -64,12 +64,43 @@ static void busy_batch(struct join *j, const struct breq *r, struct busy *b, str
 	chain_put(c);
 }
 
+/* One of its batches is told and goes, and it is not answered: those behind it are yet to be told. */
+void turn_keep(struct join *j, struct breq *r, struct jbatch *jb, uint32_t attempt)
+{
+	const struct tl_attempt *a = &jb->b.attempts[attempt];
+
+	if (r->answered_ns)
+		return;
+	if (!r->kept)
+		r->kept = join_alloc(sizeof(*r->kept));
+	busy_batch(j, r, r->kept, jb, &jb->state[attempt], a);
+	if (!r->kept->culprit)
+		r->kept->culprit = parts_culprit(j, &a->sync);
+}
+
+void turn_unkeep(struct breq *r)
+{
+	if (r->kept)
+		chain_put(r->kept->why);
+	free(r->kept);
+	r->kept = NULL;
+}
+
 /* b.why is the caller's to put. */
 struct busy busy_of(struct join *j, const struct breq *r)
 {
 	struct busy b = { .read = r->read_ns, .answered = r->answered_ns, .arrived = r->arrived_ns,
 			  .queue_since = r->queue_since, .unasked = r->unasked, .known = TL_KNOWN_EXACT };
 
+	if (r->kept) {
+		b.fsync = r->kept->fsync;
+		b.append = r->kept->append;
+		b.lock = r->kept->lock;
+		b.handlers = r->kept->handlers;
+		b.follower = r->kept->follower;
+		b.culprit = r->kept->culprit;
+		b.why = chain_get(r->kept->why);
+	}
 	for (uint32_t i = 0; i < r->links.nr; i++) {
 		struct jbatch *jb = r->links.at[i].batch;
 		uint32_t n = r->links.at[i].attempt;

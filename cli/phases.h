@@ -11,6 +11,7 @@
 #define PHASE_SLACK	1000000LL
 #define WAKE_SLACK	2000000LL	/* the library's own timers count in ms */
 #define SHUT_SLACK	20000000LL	/* less may be the network's, too */
+#define READ_SLACK	20000000LL	/* by then what has come is read */
 #define MUTE_SLACK	5000000LL	/* from an answer to the next read */
 
 #endif

@@ -45,6 +45,19 @@ static enum tl_phase_name unread(const struct tl_attempt *a, const struct link_s
 	return TL_PHASE_UNKNOWN;
 }
 
+/*
+ * The broker was at nothing else and never read it: was it there?  On one host, or by its TCP's word; not by a
+ * relay's.
+ */
+static void never_read(struct tl_phase *p, const struct tl_attempt *a, const struct link_state *st)
+{
+	const struct conn *c = st->req ? st->req->conn : NULL;
+
+	if (!p || p->name != TL_PHASE_BROKER_SIDE || a->read_ns || a->arrived_ns || a->append_begin_ns || !c || conn_local(c))
+		return;
+	p->unsaid = c->peer->relayed || conn_says(c, p->begin_ns, p->begin_ns + p->ns) != TL_CAUSE_BROKER_SIDE;
+}
+
 /* Never read, for all that is known, and the other end's TCP did not even acknowledge it. */
 static bool until_acked(struct cut *c, const struct link_state *st, int64_t to)
 {
@@ -121,12 +134,12 @@ static void until_read(struct cut *c, const struct tl_attempt *a, const struct l
 	if (!h.total && !h.quota) {
 		bool quick = !a->arrived_ns && a->read_ns && to - c->at < PHASE_SLACK;
 
-		go(c, quick ? TL_PHASE_NETWORK : unread(a, st), to, known, a->bound_ns);
+		never_read(go(c, quick ? TL_PHASE_NETWORK : unread(a, st), to, known, a->bound_ns), a, st);
 		held_end(&h);
 		return;
 	}
 	if (!a->arrived_ns && h.first > c->at + PHASE_SLACK)
-		go(c, unread(a, st), h.first, TL_KNOWN_INFERRED, a->bound_ns);
+		never_read(go(c, unread(a, st), h.first, TL_KNOWN_INFERRED, a->bound_ns), a, st);
 	if (a->read_ns && to - h.last > MUTE_SLACK && !h.quota) {
 		inherit(c->j, go(c, TL_PHASE_BEHIND, h.last, weaker(known, a->arrived_ns ? TL_KNOWN_EXACT
 			: TL_KNOWN_INFERRED), a->bound_ns), &h);
@@ -277,11 +290,11 @@ static void stood_still(struct cut *c, uint32_t first, const struct link_state *
 }
 
 /* Written by the broker, and not yet read: by the network, or by a client that did not look? */
-static void until_response(struct cut *c, const struct link_state *st, int64_t to)
+static void until_response(struct cut *c, const struct link_state *st, const struct tl_attempt *a)
 {
 	const struct conn *conn = st->req ? st->req->conn : NULL;
-	int64_t end = to < c->limit ? to : c->limit;
-	struct tl_phase *p = go_exact(c, TL_PHASE_RESPONSE, to);
+	int64_t end = a->response_read_ns && a->response_read_ns < c->limit ? a->response_read_ns : c->limit;
+	struct tl_phase *p = go_exact(c, TL_PHASE_RESPONSE, end);
 
 	if (!p || !conn)
 		return;
@@ -289,6 +302,8 @@ static void until_response(struct cut *c, const struct link_state *st, int64_t t
 		p->cause = TL_CAUSE_NETWORK;
 	else if (conn_says(conn, p->begin_ns, end) == TL_CAUSE_NETWORK)
 		p->cause = TL_CAUSE_NETWORK;	/* what was sent meanwhile was not acknowledged */
+	else if (!a->response_read_ns && !conn_local(conn) && conn_alive(conn, p->begin_ns + READ_SLACK + a->bound_ns, end))
+		p->cause = TL_CAUSE_NETWORK;	/* it was never there, for a client that was at that socket again */
 }
 
 static const char *broker_name(struct join *j, int32_t broker)
@@ -343,7 +358,7 @@ void phases_attempt(struct cut *c, uint32_t i, int64_t limit)
 	}
 	if (a->response_written_ns) {
 		until_lock(c, st->after, TL_PHASE_BROKER_SIDE, a->response_written_ns, known, bound);
-		until_response(c, st, a->response_read_ns ? a->response_read_ns : c->limit);
+		until_response(c, st, a);
 	} else {
 		p = go_exact(c, TL_PHASE_BROKER_SIDE, a->response_read_ns ? a->response_read_ns : c->limit);
 		if (!a->read_ns && !a->append_begin_ns)

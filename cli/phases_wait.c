@@ -103,6 +103,8 @@ static const char *drained(struct join *j, const struct conn *c)
 /* Why it was not being sent until `to`, as far as the connection's history tells. */
 static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl_phase_name other)
 {
+	const struct inst *in = inst_of_batch(c->jb);
+
 	if (to > c->limit)
 		to = c->limit;
 	while (c->at < to) {
@@ -119,8 +121,8 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 			shaking = s.found && !down;
 			if (c->jb->inst)
 				slice_look(&c->jb->inst->no_id, TL_PHASE_BROKER_DOWN, c->at, &s);
-			if (c->jb->inst)
-				slice_look(&c->jb->inst->prelude, TL_PHASE_BROKER_DOWN, c->at, &s);
+			if (in)
+				slice_look(&in->prelude, TL_PHASE_BROKER_DOWN, c->at, &s);
 			slice_look(&peer->full, TL_PHASE_WINDOW, c->at, &s);
 			slice_look(&peer->busy, TL_PHASE_BACKPRESSURE, c->at, &s);
 			if (c->jb->inst)
@@ -151,7 +153,7 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 		/* A poll for room that ended late, with room: by its thread, or by the socket? */
 		if ((s.found ? s.name == TL_PHASE_BACKPRESSURE : s.name == TL_PHASE_UNKNOWN) && peer && peer->ever_up &&
 		    (cpu_starved(c->j, c->jb->trail, peer->tid, c->at, s.until) ||
-		     (!s.found && quiet_unsent(c->jb->trail, c->at, s.until)))) {
+		     (!s.found && !wire_alone(c->jb) && quiet_unsent(c->jb->trail, c->at, s.until)))) {
 			p = go(c, TL_PHASE_UNSENT, s.until, TL_KNOWN_INFERRED, 0);
 			if (p)
 				p->cause = TL_CAUSE_STARVED;
@@ -161,6 +163,8 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 								      : TL_KNOWN_INFERRED, 0);
 		if (p && (starved || again))
 			p->cause = starved ? TL_CAUSE_STARVED : s.cause;
+		if (p && again && s.conn)
+			inherit_from_conn(c->j, p, s.conn, s.since, s.conn->end_ns);
 		if (!p || !s.found || s.name != TL_PHASE_BROKER_DOWN)
 			continue;
 		if (shaking)
@@ -168,7 +172,7 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 		/* Merged with a slice before it: the longer one says why. */
 		if (p->cause == TL_CAUSE_UNKNOWN || 2 * (c->at - at) > p->ns) {
 			p->cause = s.cause;
-			p->culprit = s.cause == TL_CAUSE_COLD_START ? cold_text(c->j, c->jb->inst) : NULL;
+			p->culprit = s.cause == TL_CAUSE_COLD_START ? cold_text(c->j, in) : NULL;
 			if (s.conn && s.cause == TL_CAUSE_IDEMPOTENCE)
 				p->culprit = drained(c->j, s.conn);
 			else if (s.conn)
@@ -193,6 +197,10 @@ void before_send(struct cut *c, int64_t until)
 	enum tl_known known = b->created_inferred ? TL_KNOWN_INFERRED : TL_KNOWN_EXACT;
 	int64_t lingered = until;
 
+	if (wire_alone(c->jb) && !may_lack(c->jb->trail, AT_EV_INSTANCE)) {
+		wait_for(c, c->jb->peer, until, may_linger(c->jb, until - c->at) ? TL_PHASE_LINGER : TL_PHASE_UNKNOWN);
+		return;
+	}
 	if (p->linger_us || p->instance)
 		lingered = b->created_first_ns + (int64_t)p->linger_us * 1000;
 	else if (may_lack(c->jb->trail, AT_EV_INSTANCE))
@@ -228,17 +236,20 @@ void until_next(struct cut *c, const struct tl_attempt *a, int64_t until)
 {
 	const struct tl_phase *why = NULL;
 	enum tl_cause cause = a->answered ? cause_of_error(a->error_code) : TL_CAUSE_UNKNOWN;
+	const struct conn *conn = conn_find(c->j, c->jb->trail->index, a->conn);
+	/* Given up too soon for anybody to have held it. */
+	bool soon = !a->answered && a->ended_ns && conn && conn->end_ns && conn->waited_ns < soon_given_up(conn);
 	struct tl_batch *b = c->b;
 	uint32_t n = b->nr_phases;
 
 	/* Not answered: what held that attempt longest. */
-	for (uint32_t i = 0; i < n && !a->answered; i++)
+	for (uint32_t i = 0; i < n && !a->answered && !soon; i++)
 		if (b->phases[i].begin_ns >= a->write_begin_ns && (!why || b->phases[i].ns > why->ns))
 			why = &b->phases[i];
 	if (why)
 		cause = verdict_phase_cause(b, why);
 	wait_for(c, c->jb->peer, until, TL_PHASE_RETRY);
-	for (; n < b->nr_phases; n++)
+	for (; n < b->nr_phases && !soon; n++)
 		if (b->phases[n].name == TL_PHASE_RETRY) {
 			b->phases[n].cause = cause;
 			b->phases[n].culprit = why ? why->culprit : NULL;

@@ -97,6 +97,15 @@ static enum tl_cause cause_of_answer(const struct tl_batch *b)
 	}
 }
 
+/*
+ * Nobody told how long its library kept it, nor that it had not given it up long before the app ended:
+ * what it waited for is the cause, where that is known.
+ */
+static bool waited_long(const struct tl_batch *b, int64_t explained, int64_t total, int64_t slow_ns)
+{
+	return b->wire_alone && total >= slow_ns && 2 * explained >= total;
+}
+
 static bool app_ended(const struct tl_batch *b)
 {
 	return b->outcome == TL_OUTCOME_DROPPED || b->outcome == TL_OUTCOME_LOST ||
@@ -158,7 +167,7 @@ void verdict_of(struct tl_batch *b, int64_t slow_ns)
 	} else if (b->fatal) {
 		only(v, TL_CAUSE_IDEMPOTENCE, 1);
 		v->causes[0].known = TL_KNOWN_INFERRED;
-	} else if (app_ended(b)) {
+	} else if (app_ended(b) && !waited_long(b, explained, total, slow_ns)) {
 		/* What it waited for when the app went comes second. */
 		t[TL_CAUSE_UNKNOWN].ns = 0;
 		rank(v, t, total > 0 ? total : 1);

@@ -215,6 +215,7 @@ struct tl_batch {
 	bool	 created_inferred;
 	bool	 fatal;			/* purged by the library itself, after a fatal error of the idempotent producer */
 	bool	 killed;		/* lost with a process that never came to exit() */
+	bool	 wire_alone;		/* its client's sockets told of it, no library: what that made of it is not known */
 	bool	 probed;		/* a probe watched the brokers of its attempts meanwhile */
 	int64_t	 base_offset;		/* -1 unknown */
 	int64_t	 first_ts_ms, max_ts_ms;
