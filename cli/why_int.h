@@ -38,6 +38,7 @@ struct why {
 	struct example examples[2 * EXAMPLES];	/* text: the first of the lost and of the late, in order */
 	unsigned nr_examples[2];		/* late, lost */
 	uint64_t of_outcome[TL_NR_OUTCOMES];
+	uint64_t wire_alone;			/* batches of clients whose library says nothing */
 	struct accounts *accounts;
 	uint64_t unheld[TL_NR_OUTCOMES];	/* messages that ended in no batch */
 	bool	 any_unheld;			/* of them: any that was not acked */

@@ -132,6 +132,22 @@ static void bucket_text(const struct why *args, const struct why_bucket *p)
 	wrap_end(&w);
 }
 
+/* Their sockets show what was sent, and nothing else. */
+static void wire_alone_told(const struct why *args)
+{
+	struct wrap w;
+	char line[256];
+
+	if (!args->wire_alone)
+		return;
+	snprintf(line, sizeof(line), "%llu of them %s of clients whose wire alone was seen (no librdkafka): what those kept in "
+		 "their own queues, or let expire there, is in no row.", (unsigned long long)args->wire_alone,
+		 args->wire_alone == 1 ? "is" : "are");
+	wrap_begin(&w, stdout, 2);
+	wrap_text(&w, line);
+	wrap_end(&w);
+}
+
 static void summary_text(struct why *args)
 {
 	if (!args->batches) {
@@ -144,11 +160,13 @@ static void summary_text(struct why *args)
 		if (args->of_outcome[i])
 			printf(" %llu %s", (unsigned long long)args->of_outcome[i], tl_outcome_names[i]);
 	if (!args->affected && !args->any_unheld)
-		printf("\nNothing was late and nothing was lost.\n");
+		printf("\n%s\n", args->wire_alone ? "Nothing that was sent was late or lost." :
+					      "Nothing was late and nothing was lost.");
 	else
 		printf("\n");
 	for (size_t i = 0; i < args->nr_buckets; i++)
 		bucket_text(args, &args->buckets[i]);
+	wire_alone_told(args);
 	unheld_told(args);
 }
 
@@ -165,6 +183,8 @@ static void summary_json(struct why *args)
 		if (args->of_outcome[i])
 			out_u64(o, tl_outcome_names[i], args->of_outcome[i]);
 	out_end(o);
+	if (args->wire_alone)
+		out_u64(o, "wire_alone", args->wire_alone);
 	if (args->nr_buckets)
 		out_text(o, "cause", tl_cause_names[args->buckets[0].cause]);
 	else
