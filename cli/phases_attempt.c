@@ -100,11 +100,23 @@ static bool shut_out(struct cut *c, const struct bconn *bc, const struct tl_atte
 /* Its first byte was there long before its last: nobody but its client could tell why. */
 static void on_the_way(struct cut *c, struct tl_phase *p)
 {
-	if (!p || c->b->client || p->ns < PHASE_SLACK)
+	if (!p || c->b->client || p->ns < PHASE_SLACK || p->name != TL_PHASE_NETWORK)
 		return;
 	p->cause = TL_CAUSE_NETWORK;
 	p->culprit = "or a client that wrote it slowly";
 	p->known = weaker(p->known, TL_KNOWN_INFERRED);
+}
+
+/* It came late, and what was ahead of it may be what was lost. */
+static enum tl_phase_name came_late(const struct cut *c, const struct bconn *bc, const struct tl_attempt *a,
+				    const struct link_state *st)
+{
+	if (a->arrived_ns - c->at < SHUT_SLACK ||
+	    (!may_lack(bc->trail, AT_EV_ANSWER) && !may_lack(bc->trail, AT_EV_ARRIVAL)))
+		return TL_PHASE_NETWORK;
+	if (st->req && conn_says(st->req->conn, c->at, a->arrived_ns) == TL_CAUSE_NETWORK)
+		return TL_PHASE_NETWORK;
+	return TL_PHASE_UNKNOWN;
 }
 
 /* From the client's socket until the broker read it, or `to` when it never did. */
@@ -127,7 +139,7 @@ static void until_read(struct cut *c, const struct tl_attempt *a, const struct l
 	if (a->arrived_ns && shut_out(c, bc, a, st, to, shift))
 		c->known = weaker(c->known, TL_KNOWN_INFERRED);
 	else if (a->arrived_ns)
-		on_the_way(c, go(c, TL_PHASE_NETWORK, a->arrived_ns, a->broker_known, a->bound_ns));
+		on_the_way(c, go(c, came_late(c, bc, a, st), a->arrived_ns, a->broker_known, a->bound_ns));
 	if (to <= c->at)
 		return;
 	h = held_of(c->j, bc, c->at, to, st->breq, shift);

@@ -100,6 +100,19 @@ static const char *drained(struct join *j, const struct conn *c)
 	return n > 0 ? join_intern(j, text, (size_t)n) : NULL;
 }
 
+/* Nothing held it but its thread, which had no CPU most of the time, by the kernel's word. */
+static bool no_cpu(struct cut *c, const struct peer *peer, int64_t until)
+{
+	struct tl_phase *p;
+
+	if (!peer->ever_up || !cpu_starved(c->j, c->jb->trail, peer->tid, c->at, until))
+		return false;
+	p = go(c, TL_PHASE_UNSENT, until, TL_KNOWN_INFERRED, 0);
+	if (p)
+		p->cause = TL_CAUSE_STARVED;
+	return true;
+}
+
 /* Why it was not being sent until `to`, as far as the connection's history tells. */
 static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl_phase_name other)
 {
@@ -134,6 +147,9 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 				slice_look(c->jb->part->again, TL_PHASE_RETRY, c->at, &s);
 			again &= s.found;
 			starved = !s.found;
+			/* Of all of it the kernel may say what single waits that ended late do not add up to. */
+			if (starved && s.name == TL_PHASE_UNKNOWN && no_cpu(c, peer, s.until))
+				continue;
 			slice_look(&peer->late, TL_PHASE_UNSENT, c->at, &s);
 			starved &= s.found;
 			/* A thread that came late, and even then did not send it, had another reason. */
@@ -151,9 +167,10 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 		    c->b->phases[c->b->nr_phases - 1].attempt == c->attempt)
 			s.name = c->b->phases[c->b->nr_phases - 1].name;
 		/* A poll for room that ended late, with room: by its thread, or by the socket? */
-		if ((s.found ? s.name == TL_PHASE_BACKPRESSURE : s.name == TL_PHASE_UNKNOWN) && peer && peer->ever_up &&
-		    (cpu_starved(c->j, c->jb->trail, peer->tid, c->at, s.until) ||
-		     (!s.found && !wire_alone(c->jb) && quiet_unsent(c->jb->trail, c->at, s.until)))) {
+		if (s.found && s.name == TL_PHASE_BACKPRESSURE && no_cpu(c, peer, s.until))
+			continue;
+		if (!s.found && s.name == TL_PHASE_UNKNOWN && peer && peer->ever_up &&
+		    !wire_alone(c->jb) && quiet_unsent(c->jb->trail, c->at, s.until)) {
 			p = go(c, TL_PHASE_UNSENT, s.until, TL_KNOWN_INFERRED, 0);
 			if (p)
 				p->cause = TL_CAUSE_STARVED;

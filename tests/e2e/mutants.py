@@ -19,7 +19,7 @@ LESS = {"unknown", "broker-side"}  # said of any time behind the socket that nob
 PROBE_EVENTS = {40: "APPEND", 41: "SYNC", 42: "BLOCK", 43: "COMMIT", 44: "ARRIVAL", 45: "ARRIVAL_BATCH", 46: "ANSWER",
                 47: "ARRIVAL_END"}
 APP_EVENTS = {7: "ACKS", 8: "CALLBACK", 16: "CONN", 17: "CONN_END", 18: "REQUEST", 19: "BATCH", 20: "RESPONSE",
-              21: "REPLY"}
+              21: "REPLY", 22: "TCP", 23: "LATE", 24: "CPU_WAIT", 25: "FULL"}
 
 
 def mutants():

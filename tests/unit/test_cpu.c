@@ -248,7 +248,7 @@ static void test_no_room_ever(void **unused)
  * The broker is at a request until 1204 and reads nothing; what was written at 1010 comes in whole at
  * 1269, for the window opened late.  Only TCP's word tells that from a slow network.
  */
-static int64_t on_the_network(uint32_t unsent)
+static int64_t on_the_network(uint32_t unsent, uint64_t answers_lost)
 {
 	static const struct bat first = { 1, 5, 1, 0xac0, 5, 0, 0, 1000, 0 };
 	static const struct bat next = { 1, 6, 1, 0xac1, 5, 0, 0, 1005, 0 };
@@ -256,6 +256,7 @@ static int64_t on_the_network(uint32_t unsent)
 	struct event ev;
 	int64_t ms = -1;
 
+	f->probe.account.lost[AT_EV_ANSWER] = answers_lost;
 	probe(f);
 	written(f, 1005, &first);
 	arrived(f, 1006, 1006, &first);
@@ -265,7 +266,8 @@ static int64_t on_the_network(uint32_t unsent)
 	ev.tcp.unsent = unsent;
 	give(f, ev);
 	appended(f, 1007, 1203, 4, &first, 15);
-	answered(f, 1204, &first);
+	if (!answers_lost)
+		answered(f, 1204, &first);
 	replied(f, 1205, &first, 0, 15);
 	arrived(f, 1269, 1269, &next);
 	appended(f, 1270, 1271, 4, &next, 20);
@@ -283,8 +285,9 @@ static int64_t on_the_network(uint32_t unsent)
 static void test_shut(void **unused)
 {
 	(void)unused;
-	assert_int_equal(on_the_network(1000000), 0);
-	assert_int_equal(on_the_network(0), 259);
+	assert_int_equal(on_the_network(1000000, 0), 0);
+	assert_int_equal(on_the_network(0, 0), 259);
+	assert_int_equal(on_the_network(0, 1), 0);
 }
 
 int main(void)

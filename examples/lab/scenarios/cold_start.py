@@ -6,6 +6,7 @@ expect: cold-start
 expect-tls: cold-start
 affected: what was produced at once and took 100 ms or more: one round trip is less, the start is more
 at-least: 1
+slow-ms: 200
 """
 from lablib import world
 
