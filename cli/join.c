@@ -154,8 +154,9 @@ static void leave_blame(struct jbatch *jb)
 	struct peer *p = jb->peer;
 	enum tl_cause cause;
 
+	/* One that itself waited for the window most of the time says nothing of who fills it. */
 	if (!p || !b->nr_attempts || b->verdict.cause == TL_CAUSE_HEALTHY ||
-	    b->verdict.cause == TL_CAUSE_UNKNOWN || b->verdict.cause == TL_CAUSE_LINGER)
+	    b->verdict.cause == TL_CAUSE_UNKNOWN || b->verdict.cause == TL_CAUSE_WINDOW)
 		return;
 	for (uint32_t i = 0; i < b->nr_phases; i++)
 		if (b->phases[i].begin_ns >= b->attempts[0].write_begin_ns && b->phases[i].name != TL_PHASE_CALLBACK &&
