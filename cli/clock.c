@@ -2,42 +2,24 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "clock.h"
-#include "clock_lines.h"
+#include "clock_int.h"
 
-#define WINDOW_MIN	5000000000LL	/* stretches that are tried: 5, 10, … 640 s */
-#define NR_WINDOWS	8
-#define GAP_WANDER	1e-6		/* between two knots, and beyond the last */
-#define GAP_PROOFS	16u		/* a contradiction is looked for among so many at least */
-#define MARGIN		1.5		/* what a band is widened by: clocks are not quite even */
-#define TOO_GOOD	0.4		/* of the shortest way there and back: no honest band is narrower */
-
-/* The band at one moment; straight between two knots. */
-struct knot {
-	int64_t	 t;
-	double	 lo, hi;
-	double	 fall, rise;		/* the slopes that are possible there */
-};
-
-/* Somewhere between two proofs that no line satisfies: indices of the last surely before, the first surely after. */
-struct gap { uint32_t before, after; };
-
-struct clock {
-	struct proof *proof;
-	uint32_t nr, room, max;
-	struct knot *knot;
-	uint32_t nr_knots, knot_room;
-	struct gap *gap;
-	uint32_t nr_gaps;
-	bool	 failed;		/* out of memory: knows nothing */
-};
+#define GAP_WANDER	1e-6		/* where nothing is said for long, and beyond the last */
+#define CELL_MIN	26		/* 2^26 ns are 67 ms: of such a cell all that matters is kept, */
+#define CELL_MAX	33		/* and of this one, 9 s, at worst */
+#define FAR		(INT64_MAX / 8)	/* ns: no clock shows that */
+#define FEW		16u		/* proofs are too few to tell */
+#define PIECES		8		/* of a bridge */
+#define LONG		(5 * WINDOW_MIN)
 
 struct clock *clock_new(void)
 {
 	struct clock *c = calloc(1, sizeof(*c));
 
-	if (c)
+	if (c) {
 		c->max = CLOCK_PROOFS;
+		c->cell = CELL_MIN;
+	}
 	return c;
 }
 
@@ -47,7 +29,7 @@ void clock_free(struct clock *c)
 		return;
 	free(c->proof);
 	free(c->knot);
-	free(c->gap);
+	free(c->theirs);
 	free(c);
 }
 
@@ -60,13 +42,32 @@ static int by_time(const void *a, const void *b)
 	return x->t < y->t ? -1 : x->t > y->t;
 }
 
+/* They come nearly in order. */
+static void sort(struct clock *c)
+{
+	uint64_t moves = 0;
+
+	for (uint32_t i = 1; i < c->nr; i++) {
+		struct proof p = c->proof[i];
+		uint32_t k = i;
+
+		for (; k && c->proof[k - 1].t > p.t; k--)
+			c->proof[k] = c->proof[k - 1];
+		c->proof[k] = p;
+		moves += i - k;
+		if (moves > 16ull * c->nr) {
+			qsort(c->proof, c->nr, sizeof(*c->proof), by_time);
+			return;
+		}
+	}
+}
+
 /* Of two neighbours of a kind the tighter one stays. */
-static void thin(struct clock *c)
+static void thin_more(struct clock *c)
 {
 	struct proof *held[2] = { NULL, NULL };
 	uint32_t n = 0;
 
-	qsort(c->proof, c->nr, sizeof(*c->proof), by_time);
 	for (uint32_t i = 0; i < c->nr; i++) {
 		struct proof *p = &c->proof[i], *h = held[p->most];
 
@@ -80,11 +81,45 @@ static void thin(struct clock *c)
 		}
 	}
 	c->nr = n;
-	qsort(c->proof, c->nr, sizeof(*c->proof), by_time);
+	sort(c);
+}
+
+/* Of each cell of time what matters to a line across it: nothing is lost to lines that are much longer. */
+static void thin_cells(struct clock *c)
+{
+	uint32_t n = 0, i = 0;
+
+	while (i < c->nr) {
+		uint32_t nr = 0, kept;
+
+		while (i + nr < c->nr && nr < LINES_BLOCK &&
+		       c->proof[i + nr].t >> c->cell == c->proof[i].t >> c->cell)
+			nr++;
+		kept = lines_matter(&c->proof[i], nr);
+		memmove(&c->proof[n], &c->proof[i], kept * sizeof(*c->proof));
+		n += kept;
+		i += nr;
+	}
+	c->nr = n;
+}
+
+static void thin(struct clock *c)
+{
+	sort(c);
+	thin_cells(c);
+	while (c->nr > c->max / 4 * 3 && c->cell < CELL_MAX) {
+		c->cell++;
+		thin_cells(c);
+	}
+	if (c->nr > c->max / 4 * 3)
+		thin_more(c);
 }
 
 static void add(struct clock *c, int64_t t, int64_t offset, bool most)
 {
+	/* A trail may tell nonsense. */
+	if (t < -FAR || t > FAR || offset < -FAR || offset > FAR)
+		return;
 	if (c->nr >= c->max)
 		thin(c);
 	if (c->nr == c->room) {
@@ -99,6 +134,7 @@ static void add(struct clock *c, int64_t t, int64_t offset, bool most)
 		c->room = room;
 	}
 	c->proof[c->nr++] = (struct proof){ t, offset, most };
+	c->told++;
 }
 
 void clock_limit(struct clock *c, uint32_t proofs)
@@ -116,86 +152,9 @@ void clock_at_least(struct clock *c, int64_t ours, int64_t offset)
 	add(c, ours, offset, false);
 }
 
-/* ---- lines ------------------------------------------------------------------------- */
+/* ---- what the parts share ----------------------------------------------------------- */
 
-static enum lines_fit fit(struct clock *c, uint32_t from, uint32_t to, int64_t t, struct lines *l)
-{
-	enum lines_fit how = lines_fit(l, &c->proof[from], to - from + 1, t);
-
-	c->failed |= how == FIT_NO_MEMORY;
-	return how;
-}
-
-static bool feasible(struct clock *c, uint32_t from, uint32_t to)
-{
-	struct lines l;
-	bool ok = fit(c, from, to, c->proof[from].t, &l) != FIT_NONE;
-
-	lines_free(&l);
-	return ok;
-}
-
-/* All feasible lines of from..to, at `t`. */
-static bool band_of(struct clock *c, uint32_t from, uint32_t to, int64_t t, struct knot *k)
-{
-	struct lines l;
-	bool ok = fit(c, from, to, t, &l) == FIT_BAND;
-
-	if (ok) {
-		struct lines_band b = lines_band(&l);
-
-		*k = (struct knot){ t, b.lo, b.hi, l.fall, l.rise };
-	}
-	lines_free(&l);
-	return ok;
-}
-
-/* ---- where the clock was stopped or set ------------------------------------------ */
-
-/* The last index for which from..index is feasible. */
-static uint32_t feasible_to(struct clock *c, uint32_t from, uint32_t to)
-{
-	uint32_t good = from;
-
-	while (good < to) {
-		uint32_t mid = good + (to - good + 1) / 2;
-
-		if (feasible(c, from, mid))
-			good = mid;
-		else
-			to = mid - 1;
-	}
-	return good;
-}
-
-static uint32_t feasible_from(struct clock *c, uint32_t from, uint32_t to)
-{
-	uint32_t good = to;
-
-	while (from < good) {
-		uint32_t mid = from + (good - from) / 2;
-
-		if (feasible(c, mid, to))
-			good = mid;
-		else
-			from = mid + 1;
-	}
-	return good;
-}
-
-static void add_gap(struct clock *c, uint32_t before, uint32_t after)
-{
-	struct gap *g = realloc(c->gap, (c->nr_gaps + 1) * sizeof(*g));
-
-	if (!g) {
-		c->failed = true;
-		return;
-	}
-	c->gap = g;
-	g[c->nr_gaps++] = (struct gap){ before, after };
-}
-
-static uint32_t index_at(const struct clock *c, int64_t t)	/* the first that is not before t */
+uint32_t clock_index(const struct clock *c, int64_t t)
 {
 	uint32_t lo = 0, hi = c->nr;
 
@@ -210,41 +169,18 @@ static uint32_t index_at(const struct clock *c, int64_t t)	/* the first that is 
 	return lo;
 }
 
-/*
- * A stretch begins where the one before it ended.  What lies between the last proof
- * that contradicts the new side and the first that contradicts the old one may belong
- * to either.
- */
-static void find_gaps(struct clock *c)
+enum lines_fit clock_lines(struct clock *c, uint32_t from, uint32_t to, int64_t zero, int64_t base, struct lines *l)
 {
-	uint32_t from = 0;
+	lines_begin(l, c->point[1], c->point[0], 1);
+	for (uint32_t i = from; i <= to; i++) {
+		const struct proof *p = &c->proof[i];
 
-	while (from < c->nr && !c->failed) {
-		uint32_t to = index_at(c, c->proof[from].t + WINDOW_MIN + 1) - 1, last, more, back;
-
-		if (to < from + GAP_PROOFS)
-			to = from + GAP_PROOFS < c->nr ? from + GAP_PROOFS : c->nr - 1;
-		last = feasible_to(c, from, to);
-		if (last == to) {
-			if (to == c->nr - 1)
-				return;
-			/* Half of it again, so that nothing hides at a border. */
-			from += (to - from + 1) / 2;
-			continue;
-		}
-		more = last + 1 + (last - from) / 4 + 8;
-		if (more > c->nr - 1)
-			more = c->nr - 1;
-		more = feasible_to(c, last + 1, more);
-		back = feasible_from(c, from, more);
-		add_gap(c, back > from ? back - 1 : from, last + 1);
-		from = last + 1;
+		lines_add(l, (struct point){ (double)(p->t - zero), (double)(p->offset - base) }, p->most);
 	}
+	return lines_fit(l, (double)(c->proof[to].t - zero));
 }
 
-/* ---- knots ----------------------------------------------------------------------- */
-
-static void add_knot(struct clock *c, const struct knot *k)
+void clock_add_knot(struct clock *c, const struct knot *k)
 {
 	if (c->nr_knots == c->knot_room) {
 		uint32_t room = c->knot_room ? 2 * c->knot_room : 64;
@@ -260,92 +196,7 @@ static void add_knot(struct clock *c, const struct knot *k)
 	c->knot[c->nr_knots++] = *k;
 }
 
-static void widen(struct knot *k)
-{
-	double middle = (k->lo + k->hi) / 2, half = (k->hi - k->lo) / 2 * MARGIN;
-
-	k->lo = middle - half;
-	k->hi = middle + half;
-}
-
-/* The shortest way there and back among neighbours, ns. */
-static double shortest(const struct clock *c, uint32_t from, uint32_t to, double slope)
-{
-	double least = INFINITY;
-
-	for (uint32_t i = from; i < to; i++) {
-		const struct proof *a = &c->proof[i], *b = a + 1;
-		double gap = (double)(b->offset - a->offset) - slope * (double)(b->t - a->t);
-
-		if (a->most != b->most)
-			least = fmin(least, a->most ? -gap : gap);
-	}
-	return least;
-}
-
-/*
- * The narrowest band at `t` that a window within from..to gives.  Windows grow until no
- * line fits, or one that hardly does: the clock did not drift evenly that long, and
- * the window before may have had a bit of that in it, too.
- */
-static bool narrowest(struct clock *c, uint32_t from, uint32_t to, int64_t t, struct knot *best)
-{
-	uint32_t was_from = UINT32_MAX, was_to = UINT32_MAX;
-	struct knot found[NR_WINDOWS];
-	int nr = 0;
-
-	for (int i = 0; i < NR_WINDOWS; i++) {
-		int64_t half = (WINDOW_MIN << i) / 2;
-		uint32_t a = index_at(c, t - half), b = index_at(c, t + half + 1);
-		struct knot *k = &found[nr];
-
-		a = a < from ? from : a;
-		b = b > to + 1 ? to : b ? b - 1 : 0;
-		if (a > b || (a == was_from && b == was_to))
-			continue;
-		was_from = a;
-		was_to = b;
-		if (!band_of(c, a, b, t, k)) {
-			if (!nr)
-				continue;
-			nr -= nr > 1;
-			break;
-		}
-		nr++;
-		if (k->hi - k->lo >= TOO_GOOD * shortest(c, a, b, (k->fall + k->rise) / 2))
-			continue;
-		nr -= nr > 2 ? 2 : nr - 1;
-		break;
-	}
-	/* Few and far between: all that there are. */
-	if (!nr)
-		nr = band_of(c, from, to, t, found);
-	for (int i = 0; i < nr; i++)
-		if (!i || found[i].hi - found[i].lo < best->hi - best->lo)
-			*best = found[i];
-	if (nr)
-		widen(best);
-	return nr;
-}
-
-static void stretch(struct clock *c, uint32_t from, uint32_t to)
-{
-	int64_t end = c->proof[to].t, step = WINDOW_MIN / 4;
-	uint32_t i = from;
-	struct knot k;
-
-	while (!c->failed) {
-		int64_t t = c->proof[i].t;
-
-		if (narrowest(c, from, to, t, &k))
-			add_knot(c, &k);
-		if (t == end)
-			return;
-		i = index_at(c, t + step);
-		if (i > to)
-			i = to;
-	}
-}
+/* ---- bridges ------------------------------------------------------------------------ */
 
 /* The band of one knot at another time, should its line go on. */
 static struct knot onward(const struct knot *k, int64_t t)
@@ -366,24 +217,185 @@ static struct knot either(struct knot a, struct knot b)
 	return a;
 }
 
+/* What some seconds of one side leave at a moment in between; unless they cannot tell, then where it would go on. */
+static void side(struct clock *c, uint32_t from, uint32_t to, const struct knot *end, struct knot *k)
+{
+	struct lines l;
+	struct lines_band b;
+
+	switch (clock_lines(c, from, to, k->t, c->proof[from].offset, &l)) {
+	case FIT_NONE:		/* it is not that side any more */
+		return;
+	case FIT_HALF:
+		*k = either(*k, onward(end, k->t));
+		return;
+	case FIT_BAND:
+		b = lines_at(&l, 0);
+		k->lo = fmin(k->lo, b.lo + (double)c->proof[from].offset);
+		k->hi = fmax(k->hi, b.hi + (double)c->proof[from].offset);
+	}
+}
+
 /*
  * Between two stretches, before the knot `at`: the one went on until some moment, and
  * then the other began.
  */
-static void bridge(struct clock *c, uint32_t at)
+static void bridge(struct clock *c, uint32_t at, const struct gap *g)
 {
 	struct knot a = c->knot[at - 1], b = c->knot[at];
+	int64_t length = b.t - a.t - 2, t[PIECES + 3];
 
-	if (b.t - a.t < 3)
+	if (length < PIECES)
 		return;
-	add_knot(c, &b);
-	add_knot(c, &b);
+	for (int i = 0; i <= PIECES; i++)
+		clock_add_knot(c, &b);
 	if (c->failed)
 		return;
-	memmove(&c->knot[at + 2], &c->knot[at], (c->nr_knots - at - 2) * sizeof(*c->knot));
-	c->knot[at] = either(onward(&a, a.t + 1), onward(&b, a.t + 1));
-	c->knot[at + 1] = either(onward(&a, b.t - 1), onward(&b, b.t - 1));
+	memmove(&c->knot[at + PIECES + 1], &c->knot[at], (c->nr_knots - at - PIECES - 1) * sizeof(*c->knot));
+	t[0] = a.t;
+	t[PIECES + 2] = b.t;
+	for (int i = 0; i <= PIECES; i++)
+		t[i + 1] = a.t + 1 + (int64_t)((double)length / PIECES * i);
+	for (int i = 1; i <= PIECES + 1; i++) {
+		/* From one of these moments to the next it may be this or that. */
+		uint32_t old = clock_index(c, t[i - 1] + 1), new = clock_index(c, t[i + 1]);
+		uint32_t from = clock_index(c, t[i] - WINDOW_MIN), to = clock_index(c, t[i] + WINDOW_MIN);
+		struct knot k = { .t = t[i], .lo = INFINITY, .hi = -INFINITY,
+				  .fall = fmin(a.fall, b.fall), .rise = fmax(a.rise, b.rise) };
+
+		old = old > g->before ? old - 1 : g->before;
+		new = new < g->after ? new : g->after;
+		from = old - from < FEW ? old - (old < FEW ? old : FEW) : from;
+		to = to < new + FEW ? new + FEW : to;
+		side(c, from > g->from ? from : g->from, old, &a, &k);
+		side(c, new, to < g->to ? to : g->to, &b, &k);
+		if (k.lo > k.hi)
+			k = either(onward(&a, k.t), onward(&b, k.t));
+		k.kink = 0;
+		c->knot[at + i - 1] = k;
+	}
 }
+
+/* ---- questions --------------------------------------------------------------------- */
+
+/* Of what a damaged trail tells nothing may overflow. */
+static int64_t whole(double ns)
+{
+	const double most = (double)(INT64_MAX / 4);
+
+	return (int64_t)(ns > most ? most : ns > -most ? ns : -most);
+}
+
+/* The first knot behind it. */
+static uint32_t behind(const struct clock *c, int64_t ours)
+{
+	uint32_t lo = 0, hi = c->nr_knots;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (c->knot[mid].t <= ours)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* Between that knot and the one before, or beyond all. */
+static struct clock_band band(const struct clock *c, uint32_t next, int64_t ours)
+{
+	const struct knot *a, *b;
+	double part, pad;
+
+	if (!next || next == c->nr_knots) {
+		struct knot k = onward(&c->knot[next ? next - 1 : 0], ours);
+
+		return (struct clock_band){ whole(floor(k.lo)), whole(ceil(k.hi)) };
+	}
+	a = &c->knot[next - 1];
+	b = a + 1;
+	part = (double)(ours - a->t) / (double)(b->t - a->t);
+	/* As far from straight as a kink takes it that is just there. */
+	pad = a->kink;
+	if (b->t - a->t > LONG)
+		pad = fmax(pad, fmax(b->rise - a->fall, a->rise - b->fall)) + GAP_WANDER;
+	pad *= part * (double)(b->t - ours);
+	return (struct clock_band){ whole(floor(a->lo + (b->lo - a->lo) * part - pad)),
+				    whole(ceil(a->hi + (b->hi - a->hi) * part + pad)) };
+}
+
+bool clock_at(const struct clock *c, int64_t ours, struct clock_band *b)
+{
+	if (!c->nr_knots || c->failed)
+		return false;
+	*b = band(c, behind(c, ours), ours);
+	return true;
+}
+
+static int64_t middle(const struct knot *k)
+{
+	return whole((k->lo + k->hi) / 2);
+}
+
+bool clock_middle(const struct clock *c, int64_t *offset)
+{
+	if (!c->nr_knots || c->failed)
+		return false;
+	*offset = middle(&c->knot[c->nr_knots / 2]);
+	return true;
+}
+
+/* The first knot that is behind it on their clock.  One asks for times that are near each other. */
+static uint32_t behind_theirs(struct clock *c, int64_t theirs)
+{
+	uint32_t lo = 0, hi = c->nr_knots;
+
+	if ((!c->asked || c->theirs[c->asked - 1] <= theirs) && (c->asked == hi || c->theirs[c->asked] > theirs))
+		return c->asked;
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (c->theirs[mid] <= theirs)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return c->asked = lo;
+}
+
+bool clock_ours(struct clock *c, int64_t theirs, int64_t *ours, int64_t *bound)
+{
+	const struct knot *k;
+	struct clock_band b;
+	uint32_t next;
+	double part;
+
+	if (!c->nr_knots || c->failed || theirs < -INT64_MAX / 4 || theirs > INT64_MAX / 4)
+		return false;
+	next = behind_theirs(c, theirs);
+	k = &c->knot[next ? next - 1 : 0];
+	part = (double)(theirs - c->theirs[next ? next - 1 : 0]);
+	if (!next || next == c->nr_knots)
+		part /= 1 + (k->fall + k->rise) / 2;
+	else
+		part *= (double)(k[1].t - k->t) / (double)(c->theirs[next] - c->theirs[next - 1]);
+	b = band(c, next, k->t + whole(part));
+	*ours = theirs - (b.lo + (b.hi - b.lo) / 2);
+	*bound = (b.hi - b.lo + 1) / 2;
+	return true;
+}
+
+/* What their clock shows at each knot, in the middle of what is possible. */
+static void find_theirs(struct clock *c)
+{
+	c->theirs = malloc((c->nr_knots ? c->nr_knots : 1) * sizeof(*c->theirs));
+	c->failed |= !c->theirs;
+	for (uint32_t i = 0; i < c->nr_knots && !c->failed; i++)
+		c->theirs[i] = c->knot[i].t + middle(&c->knot[i]);
+}
+
+/* ---- the whole ---------------------------------------------------------------------- */
 
 void clock_fit(struct clock *c)
 {
@@ -392,84 +404,31 @@ void clock_fit(struct clock *c)
 	c->nr_knots = c->nr_gaps = 0;
 	if (!c->nr || c->failed)
 		return;
-	qsort(c->proof, c->nr, sizeof(*c->proof), by_time);
-	find_gaps(c);
+	/* One more of each: a gate. */
+	c->point[0] = malloc(2 * ((size_t)c->nr + 1) * sizeof(**c->point));
+	if (!c->point[0]) {
+		c->failed = true;
+		return;
+	}
+	c->point[1] = c->point[0] + c->nr + 1;
+	sort(c);
+	clock_find_gaps(c);
 	for (uint32_t i = 0; i <= c->nr_gaps && !c->failed; i++) {
 		bool last = i == c->nr_gaps;
 		uint32_t knots = c->nr_knots;
 
-		stretch(c, from, last ? c->nr - 1 : c->gap[i].before);
+		clock_stretch(c, from, last ? c->nr - 1 : c->gap[i].before);
 		if (i && knots && c->nr_knots > knots)
-			bridge(c, knots);
+			bridge(c, knots, &c->gap[i - 1]);
 		if (!last)
 			from = c->gap[i].after;
 	}
-}
-
-/* ---- questions --------------------------------------------------------------------- */
-
-bool clock_at(const struct clock *c, int64_t ours, struct clock_band *band)
-{
-	uint32_t lo = 0, hi = c->nr_knots;
-	const struct knot *a, *b;
-	double part, pad;
-
-	if (!hi || c->failed)
-		return false;
-	while (lo < hi) {		/* the first knot behind it */
-		uint32_t mid = lo + (hi - lo) / 2;
-
-		if (c->knot[mid].t <= ours)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (!lo || lo == c->nr_knots) {
-		struct knot k = onward(&c->knot[lo ? lo - 1 : 0], ours);
-
-		*band = (struct clock_band){ (int64_t)floor(k.lo), (int64_t)ceil(k.hi) };
-		return true;
-	}
-	a = &c->knot[lo - 1];
-	b = &c->knot[lo];
-	part = (double)(ours - a->t) / (double)(b->t - a->t);
-	/* Its drift changed somewhere between the two. */
-	pad = fabs(a->fall + a->rise - b->fall - b->rise) / 2;
-	if (b->t - a->t > WINDOW_MIN)
-		pad += GAP_WANDER;
-	pad *= fmin((double)(ours - a->t), (double)(b->t - ours));
-	band->lo = (int64_t)floor(a->lo + (b->lo - a->lo) * part - pad);
-	band->hi = (int64_t)ceil(a->hi + (b->hi - a->hi) * part + pad);
-	return true;
-}
-
-bool clock_middle(const struct clock *c, int64_t *offset)
-{
-	const struct knot *k = c->nr_knots && !c->failed ? &c->knot[c->nr_knots / 2] : NULL;
-
-	if (k)
-		*offset = (int64_t)((k->lo + k->hi) / 2);
-	return k;
-}
-
-bool clock_ours(const struct clock *c, int64_t theirs, int64_t *ours, int64_t *bound)
-{
-	struct clock_band b;
-	int64_t at, last;
-
-	if (!clock_middle(c, &at))
-		return false;
-	at = theirs - at;
-	/* The offset is asked for at a time that depends on it: it changes slowly. */
-	for (int i = 0; i < 4; i++) {
-		last = at;
-		if (!clock_at(c, at, &b))
-			return false;
-		at = theirs - (b.lo + (b.hi - b.lo) / 2);
-		if (at == last)
-			break;
-	}
-	*ours = at;
-	*bound = (b.hi - b.lo + 1) / 2;
-	return true;
+	find_theirs(c);
+	free(c->gap);
+	free(c->point[0]);
+	free(c->proof);
+	c->gap = NULL;
+	c->point[0] = NULL;
+	c->proof = NULL;
+	c->nr = c->room = 0;
 }

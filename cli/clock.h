@@ -4,9 +4,25 @@
  *
  * What is sent at t1 (ours) and received at t2 (theirs) proves offset(t1) <= t2 - t1;
  * what they send at t3 and we receive at t4 proves offset(t4) >= t3 - t4.  A clock that
- * drifts evenly follows a line that no such proof contradicts: the band is all such
- * lines, over the stretch of time that leaves the narrowest.  Where the proofs
- * contradict each other (a host that was suspended) the band spans both sides.
+ * drifts evenly follows a line that no such proof contradicts.
+ *
+ * But one does not know that it does.  If the drift changes a little, or the clock is set
+ * by less than the shortest way there and back, some line still satisfies all proofs, and
+ * misses the truth: the very same proofs come from an even drift and other delays.  So no
+ * band can be about as narrow as those lines leave it and hold the truth in both cases.
+ * What is stated holds it, therefore, for every clock that
+ * - drifts within CLOCK_MAX_DRIFT, evenly but for CLOCK_WANDER,
+ * - and changes its drift, or is set, as often as it likes where that contradicts within
+ *   seconds, else at most once within reach of any moment (20 to 320 s on both sides: what
+ *   it takes for some thousand proofs), and not in the outer quarter of the first and of
+ *   the last reach (there only what the proofs contradict is seen).
+ * A clock that is set without a contradiction is recognized by which proofs come near; if
+ * jitter is so large that this might be chance it may be missed by about the band's width.
+ *
+ * The width is at most twice the best that an observer can say who supposes no more than
+ * that.  Where jitter is below some 50 times the fastest way that is at most twice what
+ * an even drift would leave, too.  Where the clock surely changed, but not surely when,
+ * either side may be right.
  *
  * Times and offsets are ns; one thread.
  */
@@ -18,7 +34,7 @@
 
 /* No pair of disciplined clocks drifts apart faster: twice the 500 ppm that adjtimex(2) allows. */
 #define CLOCK_MAX_DRIFT	1e-3
-/* How far from even drift: what a crystal does within minutes. */
+/* How far from even drift, as a slope: what a crystal does within minutes. */
 #define CLOCK_WANDER	1e-8
 
 struct clock;
@@ -27,7 +43,7 @@ struct clock_band { int64_t lo, hi; };	/* their clock minus ours */
 struct clock *clock_new(void);		/* NULL: out of memory */
 void clock_free(struct clock *c);
 
-/* Proofs to keep, 24 bytes each (CLOCK_PROOFS at first): of more, the tighter of two neighbours. */
+/* Proofs to keep, 24 bytes each (CLOCK_PROOFS at first): of more, what matters to a line across seconds. */
 #define CLOCK_PROOFS	(1u << 18)
 void clock_limit(struct clock *c, uint32_t proofs);
 
@@ -35,7 +51,7 @@ void clock_limit(struct clock *c, uint32_t proofs);
 void clock_at_most(struct clock *c, int64_t ours, int64_t offset);
 void clock_at_least(struct clock *c, int64_t ours, int64_t offset);
 
-/* After the last proof, before the first question. */
+/* Once, after the last proof and before the first question. */
 void clock_fit(struct clock *c);
 
 /* At that time of our clock; false when only one side is bounded, or none. */
@@ -45,6 +61,6 @@ bool clock_at(const struct clock *c, int64_t ours, struct clock_band *band);
 bool clock_middle(const struct clock *c, int64_t *offset);
 
 /* Their time on our clock, and ± *bound; false as above. */
-bool clock_ours(const struct clock *c, int64_t theirs, int64_t *ours, int64_t *bound);
+bool clock_ours(struct clock *c, int64_t theirs, int64_t *ours, int64_t *bound);
 
 #endif

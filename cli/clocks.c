@@ -404,14 +404,14 @@ void clocks_free(struct clocks *c)
 	free(c);
 }
 
-const struct clock *clocks_tie(const struct clocks *c, const struct trail *from, const struct trail *to)
+struct clock *clocks_tie(const struct clocks *c, const struct trail *from, const struct trail *to)
 {
 	const struct pair *p = c ? pair_find(c, to->index, from->index) : NULL;
 
 	return p && !c->given[from->index] && !c->given[to->index] ? p->clock : NULL;
 }
 
-bool clocks_place(const struct clock *tie, const struct trail *from, const struct trail *to,
+bool clocks_place(struct clock *tie, const struct trail *from, const struct trail *to,
 		  int64_t *axis_ns, int64_t *bound)
 {
 	int64_t ours;

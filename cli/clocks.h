@@ -26,10 +26,10 @@ struct clocks *clocks_learn(struct reader *r, const struct clock_given *given, u
 void clocks_free(struct clocks *c);
 
 /* What ties trail `from` to the clock of trail `to`; NULL: nothing. */
-const struct clock *clocks_tie(const struct clocks *c, const struct trail *from, const struct trail *to);
+struct clock *clocks_tie(const struct clocks *c, const struct trail *from, const struct trail *to);
 
 /* A time of `from`, axis, on the clock of `to`, axis, by that tie; false when only one side is bounded. */
-bool clocks_place(const struct clock *tie, const struct trail *from, const struct trail *to,
+bool clocks_place(struct clock *tie, const struct trail *from, const struct trail *to,
 		  int64_t *axis_ns, int64_t *bound);
 
 /* Two trails of one boot: no correction. */

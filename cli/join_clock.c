@@ -17,7 +17,7 @@ static bool place_attempt(const struct join *j, const struct jtrail *from, const
 	int64_t *times[] = { &a->read_ns, &a->first_ns, &a->arrived_ns, &a->append_begin_ns, &a->append_end_ns,
 			     &a->sync_begin_ns, &a->sync_end_ns, &a->index_end_ns,
 			     &a->response_written_ns };
-	const struct clock *tie = clocks_tie(j->conf.clocks, from->t, to->t);
+	struct clock *tie = clocks_tie(j->conf.clocks, from->t, to->t);
 
 	if (!tie)
 		return false;
