@@ -22,14 +22,16 @@ struct half {
 };
 
 struct pair {
-	struct pair_key { uint32_t client, probe; } key;
 	struct clock *clock;
-	UT_hash_handle hh;
+	struct pair *next;
 };
 
 struct clocks {
 	struct half *halves, *waiting;
+	struct half *spare;		/* a list by `other` */
 	struct pair *pairs;
+	uint32_t nr_trails, nr_pairs;
+	struct clock ***tie;		/* of each client's trail, if it has any: with each trail */
 	uint32_t mask;			/* idents with one of these bits are left out */
 	bool	*given;			/* trails placed by --clock-offset */
 };
@@ -67,7 +69,34 @@ static void half_free(struct clocks *c, struct half *h)
 	HASH_DEL(c->halves, h);
 	if (h->other)
 		h->other->other = NULL;
-	free(h);
+	h->other = c->spare;
+	c->spare = h;
+}
+
+static struct half *half_new(struct clocks *c)
+{
+	struct half *h = c->spare;
+
+	if (!h)
+		return calloc(1, sizeof(*h));
+	c->spare = h->other;
+	memset(h, 0, sizeof(*h));
+	return h;
+}
+
+static void halves_free(struct clocks *c)
+{
+	struct half *h;
+
+	HASH_CLEAR(by_ident, c->waiting);
+	while ((h = c->halves)) {
+		h->waits = false;
+		half_free(c, h);
+	}
+	while ((h = c->spare)) {
+		c->spare = h->other;
+		free(h);
+	}
 }
 
 static void sample_less(struct clocks *c)
@@ -99,7 +128,7 @@ static struct half *half_get(struct clocks *c, const struct event *ev, uint32_t 
 		return h;
 	if (HASH_COUNT(c->halves) >= MAX_HALVES)
 		sample_less(c);
-	h = calloc(1, sizeof(*h));
+	h = half_new(c);
 	if (!h)
 		return NULL;
 	h->key = (struct half_key){ ev->trail->index, conn, corr };
@@ -108,37 +137,38 @@ static struct half *half_get(struct clocks *c, const struct event *ev, uint32_t 
 	return h;
 }
 
-static struct pair *pair_find(const struct clocks *c, uint32_t client, uint32_t probe)
+static struct clock *tie(const struct clocks *c, uint32_t client, uint32_t probe)
 {
-	struct pair_key key = { client, probe };
-	struct pair *p;
-
-	HASH_FIND(hh, c->pairs, &key, sizeof(key), p);
-	return p;
+	return c->tie[client] ? c->tie[client][probe] : NULL;
 }
 
 /* A fleet has many pairs: each keeps its share of the proofs. */
 static void share_out(struct clocks *c)
 {
-	uint32_t each = MAX_PROOFS / HASH_COUNT(c->pairs);
+	uint32_t each = MAX_PROOFS / c->nr_pairs;
 
-	for (struct pair *p = c->pairs; p; p = p->hh.next)
+	for (struct pair *p = c->pairs; p; p = p->next)
 		clock_limit(p->clock, each < MIN_PROOFS ? MIN_PROOFS : each > CLOCK_PROOFS ? CLOCK_PROOFS : each);
 }
 
 static struct clock *pair_clock(struct clocks *c, uint32_t client, uint32_t probe)
 {
-	struct pair *p = pair_find(c, client, probe);
+	struct clock **row = c->tie[client];
+	struct pair *p;
 
-	if (p)
-		return p->clock;
+	if (!row)
+		row = c->tie[client] = calloc(c->nr_trails, sizeof(*row));
+	if (!row || row[probe])
+		return row ? row[probe] : NULL;
 	p = calloc(1, sizeof(*p));
 	if (!p || !(p->clock = clock_new())) {
 		free(p);
 		return NULL;
 	}
-	p->key = (struct pair_key){ client, probe };
-	HASH_ADD(hh, c->pairs, key, sizeof(p->key), p);
+	row[probe] = p->clock;
+	p->next = c->pairs;
+	c->pairs = p;
+	c->nr_pairs++;
 	share_out(c);
 	return p->clock;
 }
@@ -268,12 +298,12 @@ static void move(struct reader *r, bool *placed, const struct trail *t, int64_t 
 /* How far `theirs` lies from where it belongs, seen from `ours`, in the middle of what both saw. */
 static bool astray(const struct clocks *c, const struct trail *ours, const struct trail *theirs, int64_t *by)
 {
-	const struct pair *p = pair_find(c, ours->index, theirs->index), *q = pair_find(c, theirs->index, ours->index);
+	const struct clock *p = tie(c, ours->index, theirs->index), *q = tie(c, theirs->index, ours->index);
 	int64_t offset;
 
-	if (p && clock_middle(p->clock, &offset))
+	if (p && clock_middle(p, &offset))
 		*by = ours->to_axis_ns - theirs->to_axis_ns - offset;
-	else if (q && clock_middle(q->clock, &offset))
+	else if (q && clock_middle(q, &offset))
 		*by = ours->to_axis_ns - theirs->to_axis_ns + offset;
 	else
 		return false;
@@ -338,15 +368,15 @@ static void fit_one(void *arg, size_t i)
 /* Each by itself, and so on all CPUs. */
 static void fit_all(struct clocks *c)
 {
-	size_t nr = HASH_COUNT(c->pairs);
+	size_t nr = c->nr_pairs;
 	struct pair **all = malloc((nr + 1) * sizeof(*all)), *p = c->pairs;
 
-	for (size_t i = 0; all && i < nr; i++, p = p->hh.next)
+	for (size_t i = 0; all && i < nr; i++, p = p->next)
 		all[i] = p;
 	if (all)
 		parallel_each(nr, fit_one, all);
 	else
-		for (; p; p = p->hh.next)
+		for (; p; p = p->next)
 			clock_fit(p->clock);
 	free(all);
 }
@@ -366,9 +396,12 @@ struct clocks *clocks_learn(struct reader *r, const struct clock_given *given, u
 		probe |= t->header.kind == AT_KIND_PROBE;
 	}
 	say_unused(r, given, nr_given, several);
-	if (c)
+	if (c) {
 		c->given = calloc((size_t)n, sizeof(*c->given));
-	if (!c || !c->given || !placed || !several) {
+		c->tie = calloc((size_t)n, sizeof(*c->tie));
+		c->nr_trails = (uint32_t)n;
+	}
+	if (!c || !c->given || !c->tie || !placed || !several) {
 		free(placed);
 		clocks_free(c);
 		return NULL;
@@ -379,8 +412,7 @@ struct clocks *clocks_learn(struct reader *r, const struct clock_given *given, u
 		reader_only(r, looked_at);
 		while (reader_next(r, &ev))
 			look(c, &ev);
-		while (c->halves)
-			half_free(c, c->halves);
+		halves_free(c);
 		fit_all(c);
 		align(c, r, placed);
 	}
@@ -391,13 +423,16 @@ struct clocks *clocks_learn(struct reader *r, const struct clock_given *given, u
 
 void clocks_free(struct clocks *c)
 {
-	struct pair *p, *tmp;
+	struct pair *p;
 
 	if (!c)
 		return;
 	free(c->given);
-	HASH_ITER(hh, c->pairs, p, tmp) {
-		HASH_DEL(c->pairs, p);
+	for (uint32_t i = 0; c->tie && i < c->nr_trails; i++)
+		free(c->tie[i]);
+	free(c->tie);
+	while ((p = c->pairs)) {
+		c->pairs = p->next;
 		clock_free(p->clock);
 		free(p);
 	}
@@ -406,17 +441,17 @@ void clocks_free(struct clocks *c)
 
 struct clock *clocks_tie(const struct clocks *c, const struct trail *from, const struct trail *to)
 {
-	const struct pair *p = c ? pair_find(c, to->index, from->index) : NULL;
-
-	return p && !c->given[from->index] && !c->given[to->index] ? p->clock : NULL;
+	if (!c || c->given[from->index] || c->given[to->index])
+		return NULL;
+	return tie(c, to->index, from->index);
 }
 
-bool clocks_place(struct clock *tie, const struct trail *from, const struct trail *to,
+bool clocks_place(struct clock *with, const struct trail *from, const struct trail *to,
 		  int64_t *axis_ns, int64_t *bound)
 {
 	int64_t ours;
 
-	if (!clock_ours(tie, *axis_ns - from->to_axis_ns, &ours, bound))
+	if (!clock_ours(with, *axis_ns - from->to_axis_ns, &ours, bound))
 		return false;
 	*axis_ns = ours + to->to_axis_ns;
 	return true;
