@@ -147,19 +147,35 @@ static double kink(const struct frame *f, uint32_t i)
 	return most;
 }
 
+/* Nothing far enough tells the slope there: as at the nearest knot where something does. */
+static void borrow_slopes(struct frame *f, struct knot *k)
+{
+	const struct knot *nearest = NULL;
+
+	for (uint32_t i = 0; i < f->nr; i++) {
+		const struct knot *o = &f->at[i].k;
+
+		if (f->at[i].is_knot && o->fall <= o->rise &&
+		    (!nearest || llabs(o->t - k->t) < llabs(nearest->t - k->t)))
+			nearest = o;
+	}
+	k->fall = nearest ? nearest->fall : -CLOCK_MAX_DRIFT;
+	k->rise = nearest ? nearest->rise : CLOCK_MAX_DRIFT;
+}
+
 static void add_knots(struct frame *f)
 {
 	for (uint32_t i = 0; i < f->nr; i++) {
-		struct knot *k = &f->at[i].k;
+		struct knot k = f->at[i].k;
 
-		if (!f->at[i].is_knot || k->lo > k->hi)
+		if (!f->at[i].is_knot || k.lo > k.hi)
 			continue;
-		if (k->fall > k->rise)
-			k->rise = -(k->fall = -CLOCK_MAX_DRIFT);
-		k->lo += (double)f->base;
-		k->hi += (double)f->base;
-		k->kink = kink(f, i);
-		clock_add_knot(f->c, k);
+		if (k.fall > k.rise)
+			borrow_slopes(f, &k);
+		k.lo += (double)f->base;
+		k.hi += (double)f->base;
+		k.kink = kink(f, i);
+		clock_add_knot(f->c, &k);
 	}
 }
 
