@@ -40,8 +40,8 @@ struct spans {
 	struct span_iv { int64_t begin, end; enum tl_cause cause; struct conn *conn; int64_t since; } iv[JOIN_SPANS];
 };
 
-/* See join_quiet.c: signs of life of a process, and when it is proven to have stood still. */
-struct quiet { int64_t last_ns, gap_begin, gap_end; struct spans gaps, still; };
+/* See join_quiet.c: signs of life of a process, when it is proven to have stood still, and when an answer lay unread. */
+struct quiet { int64_t last_ns, gap_begin, gap_end; struct spans gaps, still, unread; };
 
 /* Attempts of batches that something carried or holds; most often one, which lies in it. */
 struct link { struct jbatch *batch; uint32_t attempt; };

@@ -103,6 +103,20 @@ bool cpu_starved(struct join *j, const struct jtrail *t, uint32_t tid, int64_t f
 	return th && 2 * waited(th, from, to) >= to - from;
 }
 
+/*
+ * The thread whose turn it was may have slept, for a lock that another one held which had no CPU: where
+ * it is known that it had something to do, any thread's wait will do.
+ */
+bool cpu_any_starved(struct join *j, const struct jtrail *t, int64_t from, int64_t to)
+{
+	struct cpu_thread *th, *tmp;
+
+	HASH_ITER(hh, j->cpu_threads, th, tmp)
+		if (th->key.trail == t->index && to > from && 5 * waited(th, from, to) >= 4 * (to - from))
+			return true;
+	return false;
+}
+
 void cpu_phase(struct join *j, const struct jtrail *t, uint32_t tid, struct tl_phase *p)
 {
 	if (!p || !cpu_starved(j, t, tid, p->begin_ns, p->begin_ns + p->ns))

@@ -32,6 +32,8 @@ void tcp_event(struct join *j, struct jtrail *t, const struct event *ev)
 		conn_sign(c, event_axis(ev, ev->ns), stuck ? SIGN_STUCK : e->unsent ? SIGN_SHUT : SIGN_ACKED);
 	/* An answer lay there, and nobody read it. */
 	if (e->unread_ms)
+		spans_add(&t->quiet.unread, event_axis(ev, ev->ns) - e->unread_ms * JOIN_MS, event_axis(ev, ev->ns));
+	if (e->unread_ms)
 		quiet_proof(&t->quiet, event_axis(ev, ev->ns) - e->unread_ms * JOIN_MS, event_axis(ev, ev->ns), 50 * JOIN_MS);
 }
 

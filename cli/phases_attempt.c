@@ -278,6 +278,21 @@ static void beside_others(struct cut *c, uint32_t first, const struct link_state
 	longest->culprit = r->culprit;
 }
 
+/* An answer lay there most of the time, and nobody of the client took it: one of its threads had no CPU. */
+static void not_read(struct cut *c, struct tl_phase *p, const struct conn *conn)
+{
+	int64_t end = p->begin_ns + p->ns;
+	bool there = 2 * spans_within(&c->jb->trail->quiet.unread, p->begin_ns, end) >= p->ns ||
+		     (p->name == TL_PHASE_RESPONSE && conn && conn_local(conn));
+
+	if (!there || p->cause == TL_CAUSE_STARVED || !cpu_any_starved(c->j, c->jb->trail, p->begin_ns, end))
+		return;
+	p->cause = TL_CAUSE_STARVED;
+	p->culprit = NULL;
+	p->unsaid = false;
+	p->known = weaker(p->known, TL_KNOWN_INFERRED);
+}
+
 /* What only the broker, or only the client, could have done and did not: one of them stood still? */
 static void stood_still(struct cut *c, uint32_t first, const struct link_state *st, const struct tl_attempt *a)
 {
@@ -295,6 +310,7 @@ static void stood_still(struct cut *c, uint32_t first, const struct link_state *
 		if (p->name == TL_PHASE_RESPONSE || (p->name == TL_PHASE_BROKER_SIDE && !bc)) {
 			quiet_client(c->jb->trail, p);
 			cpu_phase(c->j, c->jb->trail, tid, p);
+			not_read(c, p, conn_of(st));
 		}
 		if (p->name == TL_PHASE_SOCKET)
 			cpu_phase(c->j, c->jb->trail, tid, p);

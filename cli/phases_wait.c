@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include "phases_int.h"
 
+#define LOCKED		(100 * JOIN_MS)	/* no lock is held so long by a thread that runs */
 #define MAX_CARRIED	64u	/* attempts with a message of another batch before it was in this one */
 
 struct slice { enum tl_phase_name name; enum tl_cause cause; const struct conn *conn; int64_t since, until; bool found; };
@@ -105,7 +106,9 @@ static bool no_cpu(struct cut *c, const struct peer *peer, int64_t until)
 {
 	struct tl_phase *p;
 
-	if (!peer->ever_up || !cpu_starved(c->j, c->jb->trail, peer->tid, c->at, until))
+	/* Or slept meanwhile, for a lock of another that had none. */
+	if (!peer->ever_up || (!cpu_starved(c->j, c->jb->trail, peer->tid, c->at, until) &&
+			       (until - c->at < LOCKED || !cpu_any_starved(c->j, c->jb->trail, c->at, until))))
 		return false;
 	p = go(c, TL_PHASE_UNSENT, until, TL_KNOWN_INFERRED, 0);
 	if (p)

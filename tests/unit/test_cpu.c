@@ -117,8 +117,40 @@ static void test_half_each(void **unused)
 	assert_int_not_equal(half_each(1080), TL_CAUSE_STARVED);
 }
 
+/*
+ * The answer lay there from 1100 on, and the thread that reads slept: for a lock, maybe, of one that had no CPU.
+ * Without an answer that lay there it may as well have waited for the broker.
+ */
+static enum tl_cause locked_out(uint32_t unread_ms, uint64_t ms)
+{
+	struct feed *f = begun(0);
+	struct event ev;
+	enum tl_cause cause;
+
+	written(f, 1005, &late);
+	acks(f, 1500, 1, 1, 0, 2, 1, 1, 1499, 1499);
+	ev = at(&f->client, AT_EV_TCP, 2004);
+	ev.tcp.conn = 1;
+	ev.tcp.unread_ms = unread_ms;
+	give(f, ev);
+	waited(f, OTHER, 1000, 1005, 2005, ms, 7);
+	replied(f, 2006, &late, 0, 15);
+	acks(f, 2006, 1, 0, 0, 2, 15, 5, 1000, 1000);
+	cause = ended(f)->verdict.cause;
+	feed_free(f);
+	return cause;
+}
+
+static void test_locked_out(void **unused)
+{
+	(void)unused;
+	assert_int_equal(locked_out(904, 990), TL_CAUSE_STARVED);
+	assert_int_not_equal(locked_out(0, 990), TL_CAUSE_STARVED);
+	assert_int_not_equal(locked_out(904, 600), TL_CAUSE_STARVED);
+}
+
 /* Could have gone at 1005, went at 1900. */
-static enum tl_cause unsent(uint32_t tid)
+static enum tl_cause unsent(uint32_t tid, uint64_t wait_ms)
 {
 	struct feed *f = begun(0);
 	enum tl_cause cause;
@@ -126,7 +158,7 @@ static enum tl_cause unsent(uint32_t tid)
 	/* Others of it are busy: silence shows nothing. */
 	for (uint64_t ms = 1010; ms < 1900; ms += 20)
 		acks(f, ms, 1, 1, 0, 2, (int64_t)ms, 1, ms - 1, ms - 1);
-	waited(f, tid, 986, 986, 1900, 890, 3);
+	waited(f, tid, 986, 986, 1900, wait_ms, 3);
 	written(f, 1900, &late);
 	replied(f, 1901, &late, 0, 15);
 	acks(f, 1901, 1, 0, 0, 2, 15, 5, 1000, 1000);
@@ -138,8 +170,11 @@ static enum tl_cause unsent(uint32_t tid)
 static void test_unsent(void **unused)
 {
 	(void)unused;
-	assert_int_equal(unsent(SENDER), TL_CAUSE_STARVED);
-	assert_int_equal(unsent(OTHER), TL_CAUSE_UNKNOWN);
+	assert_int_equal(unsent(SENDER, 890), TL_CAUSE_STARVED);
+	assert_int_equal(unsent(SENDER, 500), TL_CAUSE_STARVED);
+	/* Another thread's wait has to be all of it: the sender waits for its lock. */
+	assert_int_equal(unsent(OTHER, 890), TL_CAUSE_STARVED);
+	assert_int_equal(unsent(OTHER, 700), TL_CAUSE_UNKNOWN);
 }
 
 /* Acknowledged at 1006, and the app was told at 1800: by a thread that had no CPU, or that did something else. */
@@ -293,7 +328,7 @@ static void test_shut(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_answer), cmocka_unit_test(test_half_each),
+		cmocka_unit_test(test_answer), cmocka_unit_test(test_half_each), cmocka_unit_test(test_locked_out),
 		cmocka_unit_test(test_unsent), cmocka_unit_test(test_callback),
 		cmocka_unit_test(test_no_room), cmocka_unit_test(test_room_unseen),
 		cmocka_unit_test(test_no_room_ever), cmocka_unit_test(test_shut),
