@@ -16,3 +16,4 @@ def run(lab):
     with lab.injected(lab.disk.heal):
         lab.disk.delay(flush=lab.between(150, 250))
         lab.hold(14)
+    app.more(1)     # what lingered then goes by itself, not with the app's end, at once after the healing
