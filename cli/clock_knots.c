@@ -333,7 +333,7 @@ static void split(struct frame *f, const struct span *s, struct change ch)
 			side(f, f->from, p > ch.first ? p - 1 : ch.first, &k);
 			side(f, q < ch.last ? q : ch.last, f->to, &k);
 		}
-		if (f->at[i].k.lo <= f->at[i].k.hi && k.t > f->old && k.t < f->new)
+		if (f->at[i].k.lo <= f->at[i].k.hi)
 			allow(&f->at[i].k, &k, side_best);
 		else
 			f->at[i].k = k;
