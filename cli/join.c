@@ -326,6 +326,7 @@ void join_free(struct join *j)
 	FREE_TABLE(j->devices, device);
 	for (uint32_t i = 0; i < j->nr_trails; i++) {
 		free(j->trails[i]->wire);
+		near_free(j->trails[i]);
 		free(j->trails[i]);
 	}
 	free(j->trails);

@@ -486,7 +486,7 @@ void acks_event(struct join *j, struct jtrail *t, const struct event *ev)
 			f.last_ts = ts;
 		}
 	}
-	f.part = part_get(j, t->index, f.topic, e->partition);
+	f.part = part_get(j, t, e->topic, e->partition);
 	if (!e->err && e->first_offset >= 0)
 		fold_by_offset(j, &f);
 	implicit = f.left && fold_implicit(j, &f);

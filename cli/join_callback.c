@@ -71,7 +71,7 @@ void callbacks_settle(struct part *p, int64_t now)
 void callback_event(struct join *j, struct jtrail *t, const struct event *ev)
 {
 	const struct ev_callback *e = &ev->callback;
-	struct part *p = part_get(j, t->index, join_topic(j, t, e->topic), e->partition);
+	struct part *p = part_get(j, t, e->topic, e->partition);
 	struct debt *d = join_alloc(sizeof(*d));
 	struct jbatch *jb;
 	uint32_t there = 0;

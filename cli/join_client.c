@@ -22,17 +22,21 @@ struct inst *inst_find(struct join *j, uint32_t trail, uint32_t id)
 	return in;
 }
 
-struct part *part_get(struct join *j, uint32_t trail, struct topic *topic, int32_t partition)
+struct part *part_get(struct join *j, struct jtrail *t, uint32_t id, int32_t partition)
 {
-	struct part_key key = { topic, trail, partition };
-	struct part *p;
+	struct part_key key = { join_topic(j, t, id), t->index, partition };
+	struct part *p, **near = near_part(t, id, partition);
 
+	if (near && *near && (*near)->key.topic == key.topic)
+		return *near;
 	HASH_FIND(hh, j->parts, &key, sizeof(key), p);
-	if (p)
-		return p;
-	p = join_alloc(sizeof(*p));
-	p->key = key;
-	HASH_ADD(hh, j->parts, key, sizeof(p->key), p);
+	if (!p) {
+		p = join_alloc(sizeof(*p));
+		p->key = key;
+		HASH_ADD(hh, j->parts, key, sizeof(p->key), p);
+	}
+	if (near)
+		*near = p;
 	return p;
 }
 
@@ -389,7 +393,7 @@ static void batch_event(struct join *j, struct jtrail *t, const struct event *ev
 		jb->inst = inst_find(j, t->index, c->inst);
 		if (!jb->in_seq)
 			jbatch_sequence(j, jb);
-		jb->part = part_get(j, t->index, topic, e->partition);
+		jb->part = part_get(j, t, e->topic, e->partition);
 		jb->in_part = true;
 		DL_APPEND2(jb->part->open, jb, part_prev, part_next);
 	}

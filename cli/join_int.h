@@ -77,9 +77,13 @@ struct jbatch {
 	struct jbatch *file_prev, *file_next, *pend_prev, *pend_next;
 };
 
+/* By its number in a trail; and its partitions by theirs. */
+struct near_topic { struct topic *topic; struct part **part; uint32_t nr_parts; };
+
 struct jtrail {
 	struct trail *t;
-	uint32_t index;
+	uint32_t index, nr_near;
+	struct near_topic *near;
 	bool	 probe;
 	char	 uuid[9];
 	const char *host;
@@ -160,6 +164,11 @@ static inline bool may_lack(const struct jtrail *t, enum at_type type)
 	return t->t->account.lost[type] || t->t->account.probe_lost || t->t->incomplete;
 }
 
+/* join_near.c: NULL: its number is too large for that. */
+struct near_topic *near_topic(struct jtrail *t, uint32_t id);
+struct part **near_part(struct jtrail *t, uint32_t topic, int32_t partition);
+void near_free(struct jtrail *t);
+
 /* join_batch.c */
 struct jbatch *jbatch_new(struct join *j, struct jtrail *t, struct topic *topic, int32_t partition);
 void jbatch_identify(struct join *j, struct jbatch *jb, const struct ident *id);
@@ -177,7 +186,7 @@ void jbatch_pend(struct join *j, struct jbatch *jb);	/* resolved: waits for its 
 /* join_client.c */
 bool client_event(struct join *j, struct jtrail *t, const struct event *ev);
 struct inst *inst_find(struct join *j, uint32_t trail, uint32_t id);
-struct part *part_get(struct join *j, uint32_t trail, struct topic *topic, int32_t partition);
+struct part *part_get(struct join *j, struct jtrail *t, uint32_t id, int32_t partition);	/* id: of the topic */
 void req_unlink(struct join *j, struct req *r);		/* one batch less needs it */
 void req_over(struct join *j, struct req *r);		/* answered, or it never will be */
 struct req *req_sent(struct join *j, struct jtrail *t, uint32_t conn, uint32_t corr,

@@ -69,10 +69,16 @@ static struct topic *topic_named(struct join *j, const char *name, size_t n)
 	return t;
 }
 
-static void topic_map(struct join *j, const struct jtrail *jt, uint32_t id, struct topic *topic)
+static void topic_map(struct join *j, struct jtrail *jt, uint32_t id, struct topic *topic)
 {
 	struct key2 key = { jt->index, id };
+	struct near_topic *near = near_topic(jt, id);
 	struct topic_id *e;
+
+	if (near) {
+		near->topic = topic;
+		return;
+	}
 
 	HASH_FIND(hh, j->topic_ids, &key, sizeof(key), e);
 	if (!e) {
@@ -128,6 +134,8 @@ struct topic *join_topic(struct join *j, struct jtrail *jt, uint32_t id)
 
 	if (!id)
 		return NULL;
+	if (id < jt->nr_near && jt->near[id].topic)
+		return jt->near[id].topic;
 	HASH_FIND(hh, j->topic_ids, &key, sizeof(key), e);
 	if (e)
 		return e->topic;
