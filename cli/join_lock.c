@@ -140,6 +140,20 @@ static uint32_t woken_by(struct plog *p, const struct bthread *th, int64_t from,
 }
 
 /*
+ * Whoever woke it appends to the same log, but not just then: it may have had the log once more, for a moment,
+ * as each does that sees to the high watermark after its append.
+ */
+static bool passed_on(struct plog *p, const struct bthread *th)
+{
+	const struct hold *h;
+
+	for (uint32_t nr = p->nr; (h = hold_nr(p, nr)); nr--)
+		if (h->tid == th->wake.waker)
+			return h->begin == th->wake.after && h->end <= th->wake.woken;
+	return false;
+}
+
+/*
  * Who held it from..to, where nobody tells.  Nothing less will do: others did most of the
  * time, and the last one handed over just before it went on.
  */
@@ -233,7 +247,8 @@ struct chain *plog_append(struct join *j, struct jtrail *t, const struct jbatch 
 		c = wait_known(p, t, th, by, from);
 	if (!by && from) {
 		/* Until then it waited for something else; a short sleep, of who looks again and again, is no sign of that. */
-		if (th->wake.woken > since && th->wake.woken <= begin && th->wake.sleep >= JOIN_MS)
+		if (th->wake.woken > since && th->wake.woken <= begin && th->wake.sleep >= JOIN_MS &&
+		    !passed_on(p, th))
 			since = th->wake.woken;
 		c = wait_inferred(p, t, since, begin, true);
 	}

@@ -92,6 +92,37 @@ static void test_busy(void **unused)
 	assert_int_equal(queued(5), TL_CAUSE_BROKER_SIDE);
 }
 
+/*
+ * Read at once, and its log is held by another's append and sync until 3008.  Then its thread is woken by one
+ * that had appended to that log long before, and had it once more for a moment; or by one that never did.
+ */
+static enum tl_cause handed_on(uint32_t waker)
+{
+	static const struct bat holds = { 2, 9, 1, 0xad0, 5, 0, 0, 1000, 0 };
+	struct feed *f = begun();
+	struct event ev;
+
+	written(f, 1000, &holds);
+	arrived(f, 1001, 1001, &holds);
+	written(f, 1005, &late);
+	arrived(f, 1006, 1006, &late);
+	appended(f, 1002, 1003, 5, &holds, 30);
+	synced(f, 1003, 3008, 5, FILE_SEGMENT, AT_CALL_FSYNC);
+	ev = at(&f->probe, AT_EV_WAKE, 3009);
+	ev.tid = 6;
+	ev.wake.waker = waker;
+	ev.wake.sleep_ns = 2000 * MS;
+	give(f, ev);
+	return ended(f, 6);
+}
+
+static void test_handed_on(void **unused)
+{
+	(void)unused;
+	assert_int_equal(handed_on(4), TL_CAUSE_LEADER_FSYNC);	/* thread 4 made the append before all that */
+	assert_int_equal(handed_on(8), TL_CAUSE_BROKER_SIDE);
+}
+
 /* Read at once; its thread rolls the segment from 1010 to `until`, and for the rest nothing tells; or it did that for another. */
 static enum tl_cause rolled(uint64_t until, bool own)
 {
@@ -167,7 +198,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_paused), cmocka_unit_test(test_alive), cmocka_unit_test(test_busy),
-		cmocka_unit_test(test_backlog), cmocka_unit_test(test_rolled),
+		cmocka_unit_test(test_backlog), cmocka_unit_test(test_rolled), cmocka_unit_test(test_handed_on),
 	};
 
 	(void)feed_unused;
