@@ -246,9 +246,9 @@ struct chain *plog_append(struct join *j, struct jtrail *t, const struct jbatch 
 	if (by)
 		c = wait_known(p, t, th, by, from);
 	if (!by && from) {
-		/* Until then it waited for something else; a short sleep, of who looks again and again, is no sign of that. */
-		if (th->wake.woken > since && th->wake.woken <= begin && th->wake.sleep >= JOIN_MS &&
-		    !passed_on(p, th))
+		/* Until then it waited for something else; what it did before that sleep is not told. */
+		if (th->wake.woken > since && th->wake.woken <= begin && !passed_on(p, th) &&
+		    2 * th->wake.sleep >= th->wake.woken - from)
 			since = th->wake.woken;
 		c = wait_inferred(p, t, since, begin, true);
 	}

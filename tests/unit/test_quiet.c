@@ -96,7 +96,7 @@ static void test_busy(void **unused)
  * Read at once, and its log is held by another's append and sync until 3008.  Then its thread is woken by one
  * that had appended to that log long before, and had it once more for a moment; or by one that never did.
  */
-static enum tl_cause handed_on(uint32_t waker)
+static enum tl_cause handed_on(uint32_t waker, uint64_t slept_ms)
 {
 	static const struct bat holds = { 2, 9, 1, 0xad0, 5, 0, 0, 1000, 0 };
 	struct feed *f = begun();
@@ -111,7 +111,7 @@ static enum tl_cause handed_on(uint32_t waker)
 	ev = at(&f->probe, AT_EV_WAKE, 3009);
 	ev.tid = 6;
 	ev.wake.waker = waker;
-	ev.wake.sleep_ns = 2000 * MS;
+	ev.wake.sleep_ns = slept_ms * MS;
 	give(f, ev);
 	return ended(f, 6);
 }
@@ -119,8 +119,10 @@ static enum tl_cause handed_on(uint32_t waker)
 static void test_handed_on(void **unused)
 {
 	(void)unused;
-	assert_int_equal(handed_on(4), TL_CAUSE_LEADER_FSYNC);	/* thread 4 made the append before all that */
-	assert_int_equal(handed_on(8), TL_CAUSE_BROKER_SIDE);
+	assert_int_equal(handed_on(4, 2000), TL_CAUSE_LEADER_FSYNC);	/* thread 4 made the append before all that */
+	assert_int_equal(handed_on(8, 2000), TL_CAUSE_BROKER_SIDE);
+	/* The last of its sleeps says nothing of what was before it. */
+	assert_int_equal(handed_on(8, 1), TL_CAUSE_LEADER_FSYNC);
 }
 
 /* Read at once; its thread rolls the segment from 1010 to `until`, and for the rest nothing tells; or it did that for another. */
