@@ -48,7 +48,8 @@ static enum tl_cause cause_of_down(int from, int64_t after)
 static void peer_down(struct peer *p, int64_t ns, int from, int64_t from_ns, bool whole)
 {
 	bool lost = ns - p->lost_ns < 10000 * JOIN_MS;
-	enum tl_cause cause = cause_of_down(from, ns - from_ns);
+	/* Of states that may have been lost it is not known: it may have connected in between. */
+	enum tl_cause cause = whole ? cause_of_down(from, ns - from_ns) : TL_CAUSE_UNKNOWN;
 
 	/* Packets that were lost are lost, still: no other reason is known. */
 	if (cause == TL_CAUSE_UNREACHABLE && ns - from_ns >= SYN_AGAIN && p->down.open_since &&
@@ -62,8 +63,7 @@ static void peer_down(struct peer *p, int64_t ns, int from, int64_t from_ns, boo
 		spans_open(&p->down, ns, cause);
 		if (lost && cause == p->lost_cause)
 			spans_blame(&p->down, p->lost_conn, p->lost_since);
-	} else if (cause != TL_CAUSE_UNKNOWN && (whole || !p->down.open_conn || !p->down.open_conn->bconn)) {
-		/* Of states that may have been lost it is not: it may have connected in between. */
+	} else if (cause != TL_CAUSE_UNKNOWN) {
 		spans_because(&p->down, ns, cause);	/* now it is known that connecting fails */
 	}
 }
@@ -146,11 +146,12 @@ void broker_state(struct join *j, struct jtrail *t, const struct event *ev)
 	} else if (state_is(ev, connecting)) {
 		p->state = PEER_CONNECT;
 		peer_down(p, ns, PEER_OTHER, from_ns, whole);
-		spans_open(&p->connecting, ns, TL_CAUSE_UNREACHABLE);
+		if (whole)
+			spans_open(&p->connecting, ns, TL_CAUSE_UNREACHABLE);
 	} else {
 		peer_down(p, ns, state_is(ev, down) ? from : PEER_OTHER, from_ns, whole);
-		why = state_is(ev, down) ? cause_of_down(from, ns - from_ns) : TL_CAUSE_UNKNOWN;
-		if (why == TL_CAUSE_UNREACHABLE && whole)	/* else it may have connected in between */
+		why = state_is(ev, down) && whole ? cause_of_down(from, ns - from_ns) : TL_CAUSE_UNKNOWN;
+		if (why == TL_CAUSE_UNREACHABLE)
 			address_refused(j, p, ns);
 		if (in && !in->ever_up && why != TL_CAUSE_UNKNOWN) {
 			spans_open(&in->no_broker, in->begin_ns, why);
