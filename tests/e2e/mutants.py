@@ -50,6 +50,16 @@ def key(row):
     return (row["topic"], row["partition"], row.get("crc"), row["count"]) if "crc" in row else None
 
 
+def causes(row):
+    return {c["cause"] for c in row["verdict"]["causes"]} | {row["verdict"]["cause"]}
+
+
+def sending(row):
+    """What its first attempt has in common with rows of the same batch: messages that ended otherwise have one of their own."""
+    first = row["attempts"][0] if row["attempts"] else {}
+    return row["topic"], row["partition"], first.get("corr_id"), first.get("write_begin_ns")
+
+
 def wrong(row, true):
     at = row.get("created_first_ns") or row["phases"][0]["begin_ns"] if row["phases"] else 0
     for p in row["phases"]:
@@ -64,13 +74,19 @@ def wrong(row, true):
         return f"{true['outcome']} became {row['outcome']}"
     if row["outcome"] == "open":
         return None  # the verdict of a life that is not over
-    ours, theirs = row["verdict"]["cause"], {c["cause"] for c in true["verdict"]["causes"]} | {true["verdict"]["cause"]}
+    ours, theirs = row["verdict"]["cause"], causes(true)
+    if row["outcome"] != true["outcome"]:   # of the batch's messages those are left that ended so
+        theirs = set().union(*(causes(part) for part in parts[sending(true)]))
     if ours not in theirs | LESS:
         return f"{'/'.join(sorted(theirs))} became {ours} ({row['outcome']})"
     return None
 
 
-truth = {key(r): r for r in rows(app, probe) if key(r)}
+whole = rows(app, probe)
+truth = {key(r): r for r in whole if key(r)}
+parts = collections.defaultdict(list)
+for part in whole:
+    parts[sending(part)].append(part)
 assert len(truth) > 50, len(truth)
 bad, told, less = collections.Counter(), 0, 0
 for side, (how, *args) in mutants():

@@ -13,4 +13,4 @@ def run(lab):
     lab.probe()
     app = lab.app(topic, "--writers", lab.between(12, 16), queue_buffering_max_messages=1, linger_ms=30).acked(20)
     with lab.injected():
-        app.more(60)
+        app.more(250)       # who waits longest is chance: some come first again and again
