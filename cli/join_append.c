@@ -69,6 +69,56 @@ struct bthread *bthread_get(struct join *j, const struct jtrail *t, uint32_t tid
 	return th;
 }
 
+static bool part_of_pause(const struct ev_pause *e, enum tl_part_name *part)
+{
+	switch (e->why) {
+	case AT_PAUSE_DIRTY:	*part = TL_PART_DIRTY; return true;
+	case AT_PAUSE_PAGE:	*part = TL_PART_STABLE; return true;
+	case AT_PAUSE_LOG:	*part = TL_PART_SHARED; return true;
+	case AT_PAUSE_JOURNAL:	*part = e->transaction ? TL_PART_SHARED : TL_PART_HANDLE; return true;
+	default:		return false;
+	}
+}
+
+/*
+ * An append goes to the indexes, too, by a mapping, so that no call shows it: a page that has to be made writable
+ * may wait as a write does.  And the log is held meanwhile.
+ */
+void append_pause(struct join *j, struct jtrail *t, const struct event *ev)
+{
+	struct key2 key = { t->index, ev->tid };
+	int64_t begin = event_axis(ev, ev->pause.begin_ns), end = event_axis(ev, ev->ns);
+	enum tl_part_name part;
+	struct bthread *th;
+
+	HASH_FIND(hh, j->threads, &key, sizeof(key), th);
+	if (!th || !th->links.nr || begin < th->end_ns || end - begin < JOIN_MS || !part_of_pause(&ev->pause, &part))
+		return;
+	for (uint32_t i = 0; i < th->links.nr; i++) {
+		struct jbatch *jb = th->links.at[i].batch;
+		uint32_t n = th->links.at[i].attempt;
+		int64_t written = jb ? jb->b.attempts[n].append_end_ns : 0;
+		struct link_state *st = jb ? &jb->state[n] : NULL;
+
+		if (!jb || end - begin <= st->index.end - st->index.begin)
+			continue;
+		st->index.begin = begin - written;
+		st->index.end = end - written;
+		st->index.dev = ev->pause.dev;
+		st->index.part = part;
+	}
+	plog_pause(j, t, th, end);
+}
+
+/* What lies in a sync, or behind the answer, is none of it. */
+int64_t append_indexed(const struct link_state *st, const struct tl_attempt *a)
+{
+	if (!st->index.end || (a->sync_begin_ns && a->sync_begin_ns < a->append_end_ns + st->index.end) ||
+	    (a->response_written_ns && a->response_written_ns < a->append_end_ns + st->index.end))
+		return 0;
+	return st->index.end;
+}
+
 /* How likely it is that this append is that attempt's: 0 not at all. */
 static int append_rank(const struct jbatch *jb, uint32_t i, const struct jtrail *t, int64_t begin)
 {

@@ -366,7 +366,7 @@ bool broker_event(struct join *j, struct jtrail *t, const struct event *ev)
 	case AT_EV_THREAD:	  thread_event(j, t, ev); return true;
 	case AT_EV_BLOCK:	  parts_block(j, t, ev); return true;
 	case AT_EV_COMMIT:	  parts_commit(j, t, ev); return true;
-	case AT_EV_PAUSE:	  parts_pause(j, t, ev); return true;
+	case AT_EV_PAUSE:	  parts_pause(j, t, ev); append_pause(j, t, ev); return true;
 	case AT_EV_COVERAGE:	  coverage(t, ev); return true;
 	default:		  return false;
 	}

@@ -43,6 +43,8 @@ struct link_state {
 	struct jtrail *appender;	/* the probe that saw it appended, so that is known; else NULL */
 	struct bthread *thread;		/* that appended it, and may link to it still */
 	struct chain *lock, *stall, *after;	/* before, in and after its append; NULL nothing */
+	/* The longest wait of that thread behind the write, which is for an index: ns from the write's end; 0 0 none. */
+	struct { int64_t begin, end; uint64_t dev; enum tl_part_name part; } index;
 };
 
 struct jbatch {
@@ -326,6 +328,8 @@ void turn_ends(struct join *j, struct breq *r, int64_t written, int64_t ns, int6
 
 /* join_append.c */
 void append_event(struct join *j, struct jtrail *t, const struct event *ev);
+void append_pause(struct join *j, struct jtrail *t, const struct event *ev);
+int64_t append_indexed(const struct link_state *st, const struct tl_attempt *a);	/* until its index had it: ns from the write's end */
 void file_event(struct join *j, struct jtrail *t, const struct event *ev);
 struct file *file_get(struct join *j, struct jtrail *t, uint32_t id);
 struct bthread *bthread_get(struct join *j, const struct jtrail *t, uint32_t tid);
@@ -343,6 +347,7 @@ struct chain *plog_append(struct join *j, struct jtrail *t, const struct jbatch 
 			  int64_t from, const struct tl_attempt *a, struct chain *why);	/* whom it waited for, or NULL */
 void plog_sync(struct join *j, const struct jtrail *t, const struct bthread *th, uint32_t tid,
 	       int64_t begin, int64_t end, const struct tl_parts *parts);
+void plog_pause(struct join *j, const struct jtrail *t, const struct bthread *th, int64_t end);
 struct chain *lock_wait(struct join *j, const struct jbatch *jb, struct jtrail *t, int64_t from, int64_t to,
 			bool handed_over);	/* who held its log, by inference; NULL nobody */
 void plogs_free(struct join *j);

@@ -207,6 +207,18 @@ static struct chain *wait_known(struct plog *p, struct jtrail *t, const struct b
 	return c.ns < JOIN_MS ? NULL : chain_keep(&c, p, t);
 }
 
+/* Its append went on until then. */
+void plog_pause(struct join *j, const struct jtrail *t, const struct bthread *th, int64_t end)
+{
+	struct plog *p = th->topic ? plog_get(j, t, th->topic, th->partition, false) : NULL;
+	struct hold *h = p ? hold_nr(p, p->nr) : NULL;
+
+	if (!h || h->tid != th->key.id || h->begin != th->begin_ns || h->fsync || end <= h->end)
+		return;
+	h->append += end - h->end;
+	h->end = end;
+}
+
 struct chain *lock_wait(struct join *j, const struct jbatch *jb, struct jtrail *t, int64_t from, int64_t to,
 			bool handed_over)
 {

@@ -10,11 +10,13 @@
 #define NEXT_READ	(1000 * JOIN_MS)	/* it lay there meanwhile, or did not wait for this one */
 
 /* The end of what its own thread did for it, on the broker's clock. */
-static int64_t after_append(const struct tl_attempt *a, int64_t read_ns)
+static int64_t after_append(const struct link_state *st, const struct tl_attempt *a, int64_t read_ns)
 {
 	int64_t shift = a->read_ns ? read_ns - a->read_ns : 0;
 
-	return (a->index_end_ns ? a->index_end_ns : a->sync_end_ns ? a->sync_end_ns : a->append_end_ns) + shift;
+	if (a->index_end_ns || a->sync_end_ns)
+		return (a->index_end_ns ? a->index_end_ns : a->sync_end_ns) + shift;
+	return a->append_end_ns + append_indexed(st, a) + shift;
 }
 
 /* ---- what it was busy with, as far as known yet ---- */
@@ -42,13 +44,13 @@ static void busy_batch(struct join *j, const struct breq *r, struct busy *b, str
 {
 	struct chain *c;
 
-	b->append += a->append_end_ns - a->append_begin_ns;
+	b->append += a->append_end_ns - a->append_begin_ns + append_indexed(st, a);
 	b->fsync += a->sync.ns + a->index.ns;
 	for (uint32_t i = 0; a->append_end_ns && i < jb->b.nr_replicas; i++) {
 		const struct tl_replica *copy = &jb->b.replicas[i];
 		int64_t has = copy->sync_end_ns > copy->append_ns ? copy->sync_end_ns : copy->append_ns;
 
-		has -= after_append(a, r->read_ns);
+		has -= after_append(st, a, r->read_ns);
 		if (has > b->follower)
 			b->follower = has;
 	}
@@ -143,7 +145,7 @@ void bconn_free(struct bconn *c)
 static void lock_again(struct join *j, const struct breq *r, struct jbatch *jb, uint32_t n)
 {
 	const struct tl_attempt *a = &jb->b.attempts[n];
-	int64_t from = after_append(a, r->read_ns);
+	int64_t from = after_append(&jb->state[n], a, r->read_ns);
 
 	for (uint32_t i = 0; i < jb->b.nr_replicas; i++) {
 		const struct tl_replica *copy = &jb->b.replicas[i];
@@ -163,13 +165,14 @@ static int64_t work_end(const struct breq *r)
 {
 	int64_t end = r->read_ns;
 
-	for (uint32_t i = 0; i < r->links.nr; i++)
-		if (r->links.at[i].batch) {
-			int64_t ns = after_append(&r->links.at[i].batch->b.attempts[r->links.at[i].attempt], 0);
+	for (uint32_t i = 0; i < r->links.nr; i++) {
+		const struct jbatch *jb = r->links.at[i].batch;
+		uint32_t n = r->links.at[i].attempt;
+		int64_t ns = jb ? after_append(&jb->state[n], &jb->b.attempts[n], 0) : 0;
 
-			if (ns > end)
-				end = ns;
-		}
+		if (ns > end)
+			end = ns;
+	}
 	return end;
 }
 

@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 #include "phases_int.h"
+#include "sync_parts.h"
 
 /* What TCP said while it waited: the client alone cannot tell more. */
 void hear_tcp(struct tl_phase *p, const struct conn *conn)
@@ -221,13 +222,22 @@ static void until_lock(struct cut *c, const struct chain *wait, enum tl_phase_na
 }
 
 /* What the write waited for; in a journal for whose commit, and what that wrote. */
-static void stalled_append(struct cut *c, struct tl_phase *p, const struct tl_attempt *a, const struct chain *stall)
+static void stalled_append(struct cut *c, struct tl_phase *p, const struct tl_attempt *a, const struct link_state *st)
 {
-	if (!p || !a->append.ns)
+	int64_t indexed = append_indexed(st, a);
+	struct tl_parts of = a->append;
+
+	if (!p || (!of.ns && !indexed))
 		return;
-	set_parts(c, p, &a->append);
-	if (stall && 2 * stall->ns >= p->ns)
-		inherit_chain(c->j, p, stall);
+	if (indexed) {
+		of.ns = a->append_end_ns - a->append_begin_ns + indexed;
+		of.part[st->index.part] += st->index.end - st->index.begin;
+		of.seen = true;
+		parts_on(c->j, st->appender->index, st->index.dev, &of);
+	}
+	set_parts(c, p, &of);
+	if (st->stall && 2 * st->stall->ns >= p->ns)
+		inherit_chain(c->j, p, st->stall);
 }
 
 /* Never appended, so far: who has the log? */
@@ -366,8 +376,9 @@ void phases_attempt(struct cut *c, uint32_t i, int64_t limit)
 		until_lock(c, st->lock, a->read_ns ? TL_PHASE_QUEUE : TL_PHASE_BROKER_SIDE, a->append_begin_ns,
 			   known, bound);
 		/* What the broker does between the write and its sync is part of appending. */
-		p = go(c, TL_PHASE_APPEND, a->sync_begin_ns ? a->sync_begin_ns : a->append_end_ns, known, bound);
-		stalled_append(c, p, a, st->stall);
+		p = go(c, TL_PHASE_APPEND, a->sync_begin_ns ? a->sync_begin_ns : a->append_end_ns + append_indexed(st, a),
+		       known, bound);
+		stalled_append(c, p, a, st);
 		p = go(c, TL_PHASE_FSYNC, a->sync_end_ns, known, bound);
 		set_parts(c, p, &a->sync);
 		p = go(c, TL_PHASE_INDEX, a->index_end_ns, known, bound);
