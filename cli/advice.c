@@ -23,7 +23,8 @@ static const char *const settings[TL_NR_CAUSES] = {
 	[TL_CAUSE_STARVED] = "give the client CPU",
 	[TL_CAUSE_STALLED] = "report it with this trail: the library did not send although it could",
 	[TL_CAUSE_IDEMPOTENCE] = "look at the broker's producer state and at transactional.id",
-	[TL_CAUSE_APP_ENDED] = "call rd_kafka_flush() before the producer is destroyed or the app exits",
+	[TL_CAUSE_APP_ENDED] =
+		"give rd_kafka_flush() as long as message.timeout.ms before the producer is purged or destroyed",
 	[TL_CAUSE_COLD_START] = "connect before the first message, e.g. by asking for metadata at start",
 	[TL_CAUSE_UNREACHABLE] =
 		"check that broker's address (advertised.listeners), port and process: there was no connection to it",
@@ -177,6 +178,7 @@ void advice_text(struct tl_batch *b, char *text, size_t size)
 	const struct tl_cause_share *first = &v->causes[0];
 	const struct tl_phase *p;
 	char *t = text, total[24], part[24];
+	int64_t gone;
 	/* When it gave it up its library did not say: not later than that. */
 	const char *after = b->wire_alone && b->outcome == TL_OUTCOME_EXPIRED ? "within" : "after";
 	int n = 0;
@@ -219,16 +221,19 @@ void advice_text(struct tl_batch *b, char *text, size_t size)
 				total, refused(b), name ? " " : "", name ? name : "");
 			break;
 		}
-		span_text(part, sizeof(part), first->ns);
-		n = text_put(t, size, n, "%s %s %s, %s of it %s", tl_outcome_names[b->outcome], after, total,
-			part, story(v->cause));
+		gone = away(b, first->cause);
+		span_text(part, sizeof(part), 2 * gone > first->ns ? gone : first->ns);
+		n = text_put(t, size, n, 2 * gone > first->ns ? "%s %s %s, %s of it without a connection; that was given up because of %s"
+			: "%s %s %s, %s of it %s", tl_outcome_names[b->outcome], after, total, part, story(v->cause));
 		if (p && p->name == TL_PHASE_BEHIND)
 			n = text_put(t, size, n, ", for requests ahead on its connection");
 		if (first->culprit)
 			n = text_put(t, size, n, " (%s)", first->culprit);
-		if (10 * away(b, first->cause) > first->ns)
+		if (2 * gone > first->ns)
+			n = text_put(t, size, n, ", and reconnect.backoff.max.ms limits how long until the next");
+		else if (10 * gone > first->ns)
 			n = text_put(t, size, n, ", in %s of that without a connection, given up because of it: "
-				"reconnect.backoff.max.ms limits how long", span_text(part, sizeof(part), away(b, first->cause)));
+				"reconnect.backoff.max.ms limits how long", span_text(part, sizeof(part), gone));
 		if (v->nr > 1)
 			n = text_put(t, size, n, ", beside %s (%.0f%%)", story(v->causes[1].cause),
 				100 * v->causes[1].share);

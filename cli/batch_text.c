@@ -118,6 +118,9 @@ void batch_head_text(FILE *f, const struct tl_batch *b, bool colour)
 		part, place, some, b->count, b->count == 1 ? "" : "s", paint,
 		tl_outcome_names[b->outcome], *paint ? RESET : "",
 		b->outcome == TL_OUTCOME_OPEN ? "for" : "after", total);
+	if (b->expired_by && b->producer.message_timeout_ms && !strcmp(b->expired_by, "message.timeout.ms"))
+		fprintf(f, " (message.timeout.ms: %s)", span_text(total, sizeof(total),
+			(int64_t)b->producer.message_timeout_ms * 1000000));
 	if (b->outcome != TL_OUTCOME_ACKED && b->outcome != TL_OUTCOME_BROKER_ONLY)
 		fprintf(f, "  %s, in log: %s%s", b->sent ? "sent" : "never sent", in_log_name(b->in_log),
 			b->in_log_by && !strcmp(b->in_log_by, "log-dump") ? " (by the log dump)" : "");

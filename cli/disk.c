@@ -336,7 +336,7 @@ int cmd_disk(int argc, char **argv)
 		free((char *)args.device[i].below);
 	}
 	free(args.top);
-	status = out_close(&args.out) || fflush(stdout) || missing ? STATUS_CANNOT : STATUS_DONE;
+	status = out_close(&args.out) || say_unwritten() || missing ? STATUS_CANNOT : STATUS_DONE;
 	said = joined_close(&args.c);
 	return status ? status : said;
 }

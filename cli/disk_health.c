@@ -28,7 +28,7 @@ struct disk {
 	uint64_t dev, parent;
 	char	 name[64];
 	const char *host;
-	bool	 sampled;
+	bool	 told, sampled;		/* by a DEVICE event; by samples */
 	struct health health;
 	struct hist svctm;
 	uint64_t busy_ms, flushes;
@@ -83,6 +83,7 @@ static void device_told(struct show *s, const struct event *ev)
 
 	d->parent = ev->device.parent;
 	d->health.rotational = ev->device.rotational;
+	d->told = true;
 	if (ev->tail_len)
 		snprintf(d->name, sizeof(d->name), "%.*s", (int)ev->tail_len, ev->tail);
 }
@@ -199,7 +200,8 @@ static void health_json(struct out *o, const struct disk *d)
 	out_text(o, "device", d->name);
 	out_text(o, "host", d->host);
 	if (d->sampled) {
-		out_bool(o, "rotational", d->health.rotational);
+		if (d->told)
+			out_bool(o, "rotational", d->health.rotational);
 		out_u64(o, "samples", d->svctm.nr);
 		if (d->covered_ns)
 			out_s64(o, "sampled_ns", d->covered_ns);
@@ -301,7 +303,7 @@ static void health_text(const struct disk *d)
 {
 	char a[40], b[40], c[40], when[24];
 
-	printf("\nDisk %s (%s)", d->name, !d->sampled ? "not sampled" : d->health.rotational ? "HDD" : "SSD");
+	printf("\nDisk %s (%s)", d->name, !d->sampled ? "not sampled" : !d->told ? "kind not known" : d->health.rotational ? "HDD" : "SSD");
 	if (d->svctm.nr)
 		printf("  busy %.0f%%  svctm p50 %s, p99 %s, max %s",
 		       d->covered_ns ? 100.0 * (double)d->busy_ms * 1e6 / (double)d->covered_ns : 0,

@@ -114,7 +114,8 @@ struct jbatch *acks_rest(struct join *j, struct jbatch *jb)
 	rest->inst = jb->inst;
 	rest->part = jb->part;
 	rest->peer = jb->peer;
-	rest->split_from = true;
+	rest->split_from = rest->rest = true;
+	rest->ident = jb->ident;
 	rest->index = jb->index + jb->taken;	/* names a row of its own */
 	for (uint32_t i = 0; i < jb->b.nr_attempts; i++) {
 		struct req *r = jb->state[i].req;

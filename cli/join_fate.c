@@ -171,6 +171,8 @@ void fate_log(struct join *j, struct jbatch *jb)
 	if (b->resolved_ns && b->outcome != TL_OUTCOME_OPEN && b->end_ns > b->resolved_ns)
 		b->resolved_ns = b->end_ns;
 	b->expired_by = expired_by(b);
+	if (jb->rest)
+		return;		/* which of the batch's offsets are its messages' is not told */
 	if (b->base_offset < 0 && b->nr_attempts && b->attempts[b->counted].base_offset >= 0)
 		b->base_offset = b->attempts[b->counted].base_offset;
 	for (uint32_t i = 0; i < b->nr_attempts && b->base_offset < 0; i++)

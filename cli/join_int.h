@@ -71,6 +71,7 @@ struct jbatch {
 	int64_t	 seen_from;		/* its trail's when it ended */
 	bool	 twin;			/* another batch has the same identity */
 	bool	 split_from;		/* holds a part of a batch that others absorbed */
+	bool	 rest;			/* what is left of a batch whose ident it has, and which is told apart */
 	bool	 in_absorbed;
 	bool	 hashed, in_seq, resolved, in_part, in_uncalled, pending, replied_ok;
 	uint32_t index;

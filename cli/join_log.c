@@ -126,8 +126,8 @@ static bool dump_proves_out(const struct join *j, const struct jbatch *jb)
 
 static bool in_dump(const struct join *j, const struct jbatch *jb)
 {
-	unsigned times = jb->b.has_crc ? log_dump_find(j->conf.log_dump, jb->b.topic, jb->b.partition,
-						       jb->b.crc, jb->b.count) : 0;
+	unsigned times = jb->b.has_crc || (jb->rest && jb->ident.count) ?
+			 log_dump_find(j->conf.log_dump, jb->b.topic, jb->b.partition, jb->ident.crc, jb->ident.count) : 0;
 
 	/* Of two with one identity the dump does not say which. */
 	return jb->twin ? times > 1 : times > 0;

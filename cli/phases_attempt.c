@@ -219,6 +219,12 @@ static void until_lock(struct cut *c, const struct chain *wait, enum tl_phase_na
 		return;
 	inherit_chain(c->j, p, wait);
 	p->known = weaker(p->known, wait->known);
+	/* Cut short it need not be the one that held it the longest of all. */
+	if (c->at < to) {
+		p->known = weaker(p->known, TL_KNOWN_INFERRED);
+		p->culprit = NULL;
+		p->chain = NULL;
+	}
 }
 
 /* What the write waited for; in a journal for whose commit, and what that wrote. */

@@ -2,9 +2,11 @@
 /*
  * say.c - words for people.
  */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -51,6 +53,14 @@ enum status say_unread(void)
 
 	forbidden = false;
 	return status;
+}
+
+bool say_unwritten(void)
+{
+	if (!fflush(stdout) && !ferror(stdout))
+		return false;
+	say("the output could not be written: %s", strerror(errno));
+	return true;
 }
 
 bool say_colour(FILE *stream)

@@ -27,6 +27,9 @@ void say_forbidden(const char *path);
 /* The exit status when nothing that was named could be read: STATUS_CANNOT where that was forbidden. */
 enum status say_unread(void);
 
+/* Flushes standard output; true, and said, when it could not be written. */
+bool say_unwritten(void);
+
 /* Colour on this stream?  Only on a terminal, and never with NO_COLOR. */
 bool say_colour(FILE *stream);
 

@@ -364,7 +364,7 @@ int cmd_summary(int argc, char **argv)
 	}
 	accounts_free(args.accounts);
 	free(args.total);
-	status = out_close(&args.out) || fflush(stdout) ? STATUS_CANNOT : STATUS_DONE;
+	status = out_close(&args.out) || say_unwritten() ? STATUS_CANNOT : STATUS_DONE;
 	if (errors && !status)
 		status = STATUS_INCOMPLETE;
 	{

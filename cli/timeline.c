@@ -80,7 +80,7 @@ int cmd_timeline(int argc, char **argv)
 	if (args.requests && requests_show(&args.c, &args.out, args.colour) && args.c.format == FORMAT_TEXT)
 		putchar('\n');
 	joined_run(&args.c, row, NULL, &args);
-	if (out_close(&args.out) || fflush(stdout)) {
+	if (out_close(&args.out) || say_unwritten()) {
 		joined_close(&args.c);
 		return STATUS_CANNOT;
 	}

@@ -286,7 +286,7 @@ int cmd_why(int argc, char **argv)
 		spool_close(&args.spool);
 	accounts_free(args.accounts);
 	free(args.buckets);
-	status = out_close(&args.out) || fflush(stdout) ? STATUS_CANNOT : 0;
+	status = out_close(&args.out) || say_unwritten() ? STATUS_CANNOT : 0;
 	if (!status)
 		status = joined_close(&args.c);
 	else

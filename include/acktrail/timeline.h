@@ -177,7 +177,7 @@ struct tl_cause_share {
 
 #define TL_MAX_CAUSES	4
 #define TL_MAX_PHASES	208
-#define TL_MAX_TEXT	400
+#define TL_MAX_TEXT	800
 
 struct tl_verdict {
 	enum tl_cause cause;
