@@ -90,8 +90,11 @@ static bool shut_out(struct cut *c, const struct bconn *bc, const struct tl_atte
 	h = held_of(c->j, bc, c->at, end, st->breq, shift);
 	still = bc->target ? spans_within(&bc->target->quiet.still, c->at + shift, end + shift) : 0;
 	ahead = st->breq ? ahead_of(bc, st->breq, c->at + shift, end + shift) : 0;
-	/* TCP itself said that its window was shut; when it opens again, that may take its time. */
-	if (st->req && conn_was_shut(st->req->conn, c->at, end))
+	/*
+	 * TCP itself said that its window was shut, or there is no way between the two that could take so long; when it
+	 * opens again, that may take its time (an ACK is delayed by up to 40 ms).
+	 */
+	if (st->req && (conn_was_shut(st->req->conn, c->at, end) || conn_local(st->req->conn)))
 		most = 5 * (end - c->at) / 2;
 	shut = 5 * (h.total + h.quota + still) >= most || 5 * ahead >= most;
 	held_end(&h);
