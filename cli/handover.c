@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "handover.h"
+#include "parallel.h"
 
 #define NR_BLOCKS	4u
 
@@ -20,29 +19,9 @@ struct handover {
 	struct handover_block block[NR_BLOCKS];
 };
 
-static bool two_cpus(void)
-{
-	cpu_set_t set;
-
-	return !sched_getaffinity(0, sizeof(set), &set) && CPU_COUNT(&set) > 1;
-}
-
-/* Signals are for the thread that has handlers in mind. */
-static bool start(struct handover *h, void *(*run)(void *), void *arg)
-{
-	sigset_t all, before;
-	bool ok;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	ok = !pthread_create(&h->thread, NULL, run, arg);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return ok;
-}
-
 bool handover_start(const char *name, struct handover **to, void *(*run)(void *), void *arg)
 {
-	struct handover *h = two_cpus() ? malloc(sizeof(*h)) : NULL;
+	struct handover *h = parallel_cpus() > 1 ? malloc(sizeof(*h)) : NULL;
 
 	if (!h)
 		return false;
@@ -50,7 +29,7 @@ bool handover_start(const char *name, struct handover **to, void *(*run)(void *)
 	pthread_mutex_init(&h->lock, NULL);
 	pthread_cond_init(&h->change, NULL);
 	*to = h;
-	if (start(h, run, arg)) {
+	if (parallel_thread(&h->thread, run, arg)) {
 		pthread_setname_np(h->thread, name);
 		return true;
 	}

@@ -79,7 +79,6 @@ static void topic_map(struct join *j, struct jtrail *jt, uint32_t id, struct top
 		near->topic = topic;
 		return;
 	}
-
 	HASH_FIND(hh, j->topic_ids, &key, sizeof(key), e);
 	if (!e) {
 		e = join_alloc(sizeof(*e));

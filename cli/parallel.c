@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -15,6 +14,26 @@ struct work {
 	atomic_size_t next;
 };
 
+unsigned parallel_cpus(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof(set), &set) ? 0 : (unsigned)CPU_COUNT(&set);
+}
+
+/* Signals are for the thread that has handlers in mind. */
+bool parallel_thread(pthread_t *thread, void *(*run)(void *), void *arg)
+{
+	sigset_t all, before;
+	bool ok;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	ok = !pthread_create(thread, NULL, run, arg);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return ok;
+}
+
 static void *work_on(void *arg)
 {
 	struct work *w = arg;
@@ -29,19 +48,11 @@ void parallel_each(size_t nr, void (*do_one)(void *arg, size_t i), void *arg)
 {
 	struct work w = { .do_one = do_one, .arg = arg, .nr = nr };
 	pthread_t thread[MAX_THREADS];
-	sigset_t all, before;
-	size_t want = 0, n = 0;
-	cpu_set_t cpus;
+	size_t want = parallel_cpus(), n = 0;
 
-	if (!sched_getaffinity(0, sizeof(cpus), &cpus))
-		want = (size_t)CPU_COUNT(&cpus);
-	/* Signals are for the thread that has handlers in mind. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
 	/* One less than there are CPUs, or things: this one works, too. */
-	while (n + 1 < want && n + 1 < nr && n < MAX_THREADS && !pthread_create(&thread[n], NULL, work_on, &w))
+	while (n + 1 < want && n + 1 < nr && n < MAX_THREADS && parallel_thread(&thread[n], work_on, &w))
 		n++;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	work_on(&w);
 	while (n)
 		pthread_join(thread[--n], NULL);
