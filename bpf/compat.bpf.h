@@ -128,6 +128,10 @@ struct journal_s___at {
 	struct transaction_s___at *j_committing_transaction;
 	struct task_struct *j_task;
 } AT_CORE;
+struct device___at { __u32 devt; } AT_CORE;
+struct backing_dev_info___at { struct device___at *owner; } AT_CORE;	/* the whole disk; btrfs has none */
+struct bdi_writeback___at { struct backing_dev_info___at *bdi; } AT_CORE;
+struct folio___at { struct address_space *mapping; } AT_CORE;		/* 7b230db3b8d3 (5.16) */
 struct ext4_sb_info___at { struct journal_s___at *s_journal; } AT_CORE;
 struct ext4_inode_info___at { struct inode vfs_inode; __u32 i_sync_tid, i_datasync_tid; } AT_CORE;
 struct xfs_mount___at { struct super_block *m_super; } AT_CORE;

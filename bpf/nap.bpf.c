@@ -2,16 +2,22 @@
 /*
  * nap: the sleeps of a thread within its write or sync, and why it slept: for I/O
  * or not, and what the tracepoint right before the sleep said.  From that it was
- * woken to that it ran is no sleep: it waited for a CPU.
+ * woken to that it ran is no sleep: it waited for a CPU.  Outside of both only a
+ * sleep is told that such a tracepoint announced.
  */
 #include "op.bpf.h"
 
 #define NAP_NS		500000u		/* shorter ones are only added up */
 #define HINT_NS		100000u		/* from the tracepoint to the sleep that it speaks of */
 
+static __always_inline bool was_told(const struct op *op)
+{
+	return op->hint_ns && op->asleep_ns - op->hint_ns < HINT_NS;
+}
+
 static __always_inline __u32 why(const struct op *op)
 {
-	bool told = op->hint_ns && op->asleep_ns - op->hint_ns < HINT_NS;
+	bool told = was_told(op);
 
 	if (op->in_io)		/* dirty throttling and pages sleep as for I/O, the log does not */
 		return told && op->hint != REC_PAUSE_LOG ? op->hint : REC_PAUSE_IO;
@@ -36,6 +42,8 @@ static __always_inline void nap_over(struct op *op, __u32 tid)
 		rec_submit(r);
 	}
 	op->asleep_ns = op->woken_ns = op->hint_ns = 0;
+	if (op->what == OP_NAP)
+		op_end_of(tid);
 }
 
 SEC("tp_btf/sched_switch")
@@ -49,6 +57,8 @@ int BPF_PROG(nap_switch, bool preempt, struct task_struct *prev, struct task_str
 			op->asleep_ns = bpf_ktime_get_ns();
 			op->woken_ns = 0;
 			op->in_io = BPF_CORE_READ_BITFIELD(prev, in_iowait);
+			if (op->what == OP_NAP && (!was_told(op) || why(op) != op->hint))
+				op_end();		/* the sleep that was announced did not come about */
 		}
 	}
 	op = op_of_task(next);
@@ -68,37 +78,37 @@ int BPF_PROG(nap_waking, struct task_struct *woken)
 }
 
 /* Too much is dirty: the writer is made to pause; for how long stands second to last. */
-static __always_inline int dirty(long pause)
+static __always_inline int dirty(struct bdi_writeback___at *wb, long pause)
 {
 	if (pause > 0)
-		op_hint(REC_PAUSE_DIRTY);
+		op_hint(REC_PAUSE_DIRTY, BPF_CORE_READ(wb, bdi, owner, devt));
 	return 0;
 }
 
 SEC("tp_btf/balance_dirty_pages")
 int nap_dirty(__u64 *ctx)
 {
-	return dirty(ctx[AT_DIRTY_ARGS - 2]);
+	return dirty((void *)ctx[0], ctx[AT_DIRTY_ARGS - 2]);
 }
 
 SEC("tp_btf/balance_dirty_pages")
 int nap_dirty_old(__u64 *ctx)
 {
-	return dirty(ctx[AT_DIRTY_ARGS_OLD - 2]);
+	return dirty((void *)ctx[0], ctx[AT_DIRTY_ARGS_OLD - 2]);
 }
 
 /* A page is being written to the disk: a sync waits for its own, a write for a stable one. */
 SEC("tp_btf/folio_wait_writeback")
-int nap_folio(void *ctx)
+int BPF_PROG(nap_folio, struct folio___at *folio)
 {
-	op_hint(REC_PAUSE_PAGE);
+	op_hint(REC_PAUSE_PAGE, BPF_CORE_READ(folio, mapping, host, i_sb, s_dev));
 	return 0;
 }
 
 SEC("tp_btf/wait_on_page_writeback")
-int nap_page(void *ctx)
+int BPF_PROG(nap_page, struct page *page)
 {
-	op_hint(REC_PAUSE_PAGE);
+	op_hint(REC_PAUSE_PAGE, BPF_CORE_READ(page, mapping, host, i_sb, s_dev));
 	return 0;
 }
 

@@ -12,6 +12,7 @@
 #define OP_SYNC		2u	/* told as a sync when it ends */
 #define OP_NAMELESS	4u	/* a sync whose file is not known yet */
 #define OP_ASYNC	8u	/* in a worker, for whom it was submitted */
+#define OP_NAP		16u	/* neither: one sleep outside of both, in a page fault */
 
 /* Why the next sleep will be, as a tracepoint right before it said; enum at_pause, 0 unknown. */
 struct op {
@@ -64,8 +65,9 @@ static __always_inline struct op *op_by_tid(__u32 tid)
 static __always_inline struct op *op_now(void)
 {
 	__u64 id = bpf_get_current_pid_tgid();
+	struct op *op = ops_async || is_target_tgid(id >> 32) ? op_by_tid((__u32)id) : NULL;
 
-	return ops_async || is_target_tgid(id >> 32) ? op_by_tid((__u32)id) : NULL;
+	return op && op->what != OP_NAP ? op : NULL;
 }
 
 static __always_inline struct op *op_of_task(struct task_struct *task)
@@ -98,15 +100,20 @@ static __always_inline int op_begin(struct op *op)
 	return 0;
 }
 
-/* The current thread's. */
-static __always_inline void op_end(void)
+static __always_inline void op_end_of(__u32 tid)
 {
-	__u64 key = op_key((__u32)bpf_get_current_pid_tgid());
+	__u64 key = op_key(tid);
 	struct op_slots *set = op_slots(key);
 	__u32 at;
 
 	if (set && (at = slot_find(set->key, key)) < SLOT_WAYS)
 		slot_free(&set->key[at]);
+}
+
+/* The current thread's. */
+static __always_inline void op_end(void)
+{
+	op_end_of((__u32)bpf_get_current_pid_tgid());
 }
 
 static __always_inline void op_tell_sync(struct op *op, __u64 now, __s64 ret, __u32 flags)
@@ -127,15 +134,23 @@ static __always_inline void op_tell_sync(struct op *op, __u64 now, __s64 ret, __
 	rec_submit(r);
 }
 
-/* The tracepoint in which the current thread is comes right before a sleep. */
-static __always_inline void op_hint(__u32 why)
+/*
+ * The tracepoint in which the current thread is comes right before a sleep: on the device
+ * `dev`, 0 unknown, if it is in no op.  What is written by a mapping, as Kafka's indexes
+ * are, waits in a page fault (fault_dirty_shared_page), where no call shows it.
+ */
+static __always_inline void op_hint(__u32 why, __u32 dev)
 {
-	struct op *op = op_now();
+	struct op *op = op_now(), nap = { .what = OP_NAP, .hint = why };
 
-	if (!op)
-		return;
-	op->hint = why;
-	op->hint_ns = bpf_ktime_get_ns();
+	if (op) {
+		op->hint = why;
+		op->hint_ns = bpf_ktime_get_ns();
+	} else if (is_target()) {
+		nap.file.dev = dev;
+		nap.hint_ns = nap.begin_ns = bpf_ktime_get_ns();
+		op_begin(&nap);
+	}
 }
 
 #endif

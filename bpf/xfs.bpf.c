@@ -18,16 +18,16 @@ int xfs_force(void *ctx)
 }
 
 SEC("tp_btf/xfs_log_grant_sleep")
-int xfs_grant_sleep(void *ctx)
+int BPF_PROG(xfs_grant_sleep, struct xlog___at *log)
 {
-	op_hint(REC_PAUSE_LOG);
+	op_hint(REC_PAUSE_LOG, BPF_CORE_READ(log, l_mp, m_super, s_dev));
 	return 0;
 }
 
 SEC("tp_btf/xfs_log_cil_wait")
-int xfs_cil_wait(void *ctx)
+int BPF_PROG(xfs_cil_wait, struct xlog___at *log)
 {
-	op_hint(REC_PAUSE_LOG);
+	op_hint(REC_PAUSE_LOG, BPF_CORE_READ(log, l_mp, m_super, s_dev));
 	return 0;
 }
 

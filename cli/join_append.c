@@ -82,8 +82,24 @@ static bool part_of_pause(const struct ev_pause *e, enum tl_part_name *part)
 
 /*
  * An append goes to the indexes, too, by a mapping, so that no call shows it: a page that has to be made writable
- * may wait as a write does.  And the log is held meanwhile.
+ * may wait as a write does, and again and again.  And the log is held meanwhile.
  */
+static void index_waits(struct link_state *st, const struct tl_attempt *a, const struct ev_pause *e,
+			enum tl_part_name part, int64_t begin, int64_t end)
+{
+	if (st->breq && st->breq->answered_ns && st->breq->answered_ns <= begin)
+		return;
+	if (st->index.end && st->index.part == part && begin >= a->append_end_ns + st->index.end)
+		st->index.ns += end - begin;
+	else if (end - begin > st->index.ns)
+		st->index.ns = end - begin;
+	else
+		return;
+	st->index.end = end - a->append_end_ns;
+	st->index.dev = e->dev;
+	st->index.part = part;
+}
+
 void append_pause(struct join *j, struct jtrail *t, const struct event *ev)
 {
 	struct key2 key = { t->index, ev->tid };
@@ -91,21 +107,17 @@ void append_pause(struct join *j, struct jtrail *t, const struct event *ev)
 	enum tl_part_name part;
 	struct bthread *th;
 
+	if (ev->pause.ino && ev->pause.why != AT_PAUSE_JOURNAL)
+		return;			/* in its write, or in a sync */
 	HASH_FIND(hh, j->threads, &key, sizeof(key), th);
 	if (!th || !th->links.nr || begin < th->end_ns || end - begin < JOIN_MS || !part_of_pause(&ev->pause, &part))
 		return;
 	for (uint32_t i = 0; i < th->links.nr; i++) {
 		struct jbatch *jb = th->links.at[i].batch;
 		uint32_t n = th->links.at[i].attempt;
-		int64_t written = jb ? jb->b.attempts[n].append_end_ns : 0;
-		struct link_state *st = jb ? &jb->state[n] : NULL;
 
-		if (!jb || end - begin <= st->index.end - st->index.begin)
-			continue;
-		st->index.begin = begin - written;
-		st->index.end = end - written;
-		st->index.dev = ev->pause.dev;
-		st->index.part = part;
+		if (jb)
+			index_waits(&jb->state[n], &jb->b.attempts[n], &ev->pause, part, begin, end);
 	}
 	plog_pause(j, t, th, end);
 }

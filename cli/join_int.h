@@ -43,8 +43,8 @@ struct link_state {
 	struct jtrail *appender;	/* the probe that saw it appended, so that is known; else NULL */
 	struct bthread *thread;		/* that appended it, and may link to it still */
 	struct chain *lock, *stall, *after;	/* before, in and after its append; NULL nothing */
-	/* The longest wait of that thread behind the write, which is for an index: ns from the write's end; 0 0 none. */
-	struct { int64_t begin, end; uint64_t dev; enum tl_part_name part; } index;
+	/* That thread waited behind the write, for an index: ns of what it waited for the longest; until then, from the write's end. */
+	struct { int64_t ns, end; uint64_t dev; enum tl_part_name part; } index;
 };
 
 struct jbatch {

@@ -240,7 +240,7 @@ static void stalled_append(struct cut *c, struct tl_phase *p, const struct tl_at
 		return;
 	if (indexed) {
 		of.ns = a->append_end_ns - a->append_begin_ns + indexed;
-		of.part[st->index.part] += st->index.end - st->index.begin;
+		of.part[st->index.part] += st->index.ns;
 		of.seen = true;
 		parts_on(c->j, st->appender->index, st->index.dev, &of);
 	}

@@ -13,6 +13,7 @@
  *	lock THREADS SYNCS	all to one partition, each write and fsync under one lock
  *	append MS		writes alone, for so long
  *	flood MS		the same as fast as it goes
+ *	index MS		a write, and then a new page of a mapped index; for so long
  *	cold N			N writes to a page that is on the disk alone
  *	timer N			sleep by a timed wait on a condition, then write; N times
  *	hold PARTITION		keep its first segment open
@@ -42,6 +43,7 @@
 
 #define BATCH	1024u
 #define INDEX	65536u
+#define SPARSE	(256u << 20)
 
 /* As acktrail disk names them. */
 enum call { FSYNC, FDATASYNC, MSYNC, RANGE, OSYNC, AIO, URING, NR_CALLS };
@@ -140,6 +142,16 @@ static void sync_one(int fd, void *of, enum call call, const char *path)
 	pthread_mutex_unlock(&lock);
 }
 
+static void tell_slow(const char *what, uint64_t begin, uint64_t end, long lost, const char *path)
+{
+	if (end - begin < 10000000)
+		return;
+	pthread_mutex_lock(&lock);
+	fprintf(report, "%ld %s %llu %llu %ld %s\n", (long)syscall(SYS_gettid), what,
+		(unsigned long long)begin, (unsigned long long)end, lost, path);
+	pthread_mutex_unlock(&lock);
+}
+
 /* A write alone; told when it took long. */
 static void append_one(int fd, uint32_t offset, const char *path)
 {
@@ -153,13 +165,7 @@ static void append_one(int fd, uint32_t offset, const char *path)
 	if (write(fd, data, sizeof(data)) != sizeof(data))
 		die(path);
 	end = now();
-	lost = cpu_lost() - lost;
-	if (end - begin < 10000000)
-		return;
-	pthread_mutex_lock(&lock);
-	fprintf(report, "%ld write %llu %llu %ld %s\n", (long)syscall(SYS_gettid),
-		(unsigned long long)begin, (unsigned long long)end, lost, path);
-	pthread_mutex_unlock(&lock);
+	tell_slow("write", begin, end, cpu_lost() - lost, path);
 }
 
 struct work { int partition, syncs; enum call call; };
@@ -280,6 +286,37 @@ static void append_for(int ms, unsigned pause_us)
 		if (pause_us)
 			usleep(pause_us);
 	}
+	close(fd);
+}
+
+/* No call shows that a page is made dirty: it is told when that took long. */
+static void index_for(int ms)
+{
+	static uint32_t offset = 0x20000000;
+	uint64_t until = now() + (uint64_t)ms * 1000000u;
+	char log[4096], path[4096];
+	int fd = segment_open(0, log, sizeof(log)), index;
+	uint8_t *map;
+
+	partition_path(path, sizeof(path), 0, 0, "index");
+	index = open(path, O_RDWR | O_CREAT, 0644);
+	if (index < 0 || ftruncate(index, SPARSE))
+		die(path);
+	map = mmap(NULL, SPARSE, PROT_READ | PROT_WRITE, MAP_SHARED, index, 0);
+	if (map == MAP_FAILED)
+		die(path);
+	for (uint32_t at = 0; at < SPARSE && now() < until; at += 4096) {
+		uint64_t begin;
+		long lost;
+
+		append_one(fd, offset++, log);
+		lost = cpu_lost();
+		begin = now();
+		map[at] = 1;
+		tell_slow("touch", begin, now(), cpu_lost() - lost, path);
+	}
+	munmap(map, SPARSE);
+	close(index);
 	close(fd);
 }
 
@@ -433,6 +470,8 @@ int main(int argc, char **argv)
 			append_for(a, 2000);
 		else if (sscanf(line, "flood %d", &a) == 1)
 			append_for(a, 0);
+		else if (sscanf(line, "index %d", &a) == 1)
+			index_for(a);
 		else if (sscanf(line, "cold %d", &a) == 1)
 			cold(a);
 		else if (sscanf(line, "timer %d", &a) == 1)

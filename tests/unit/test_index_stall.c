@@ -15,17 +15,23 @@ static const struct bat behind = { 1, 5, 1, 0xb, 1, 0, 0, 1001, 0 };
 
 enum { HANDLER = 50 };
 
-static void paused(struct feed *f, uint64_t begin, uint64_t end)
+static void paused_for(struct feed *f, uint64_t begin, uint64_t end, uint32_t why, uint64_t ino)
 {
 	struct event ev = at(&f->probe, AT_EV_PAUSE, end);
 
 	ev.tid = HANDLER;
 	ev.pause.begin_ns = begin * MS;
 	ev.pause.dev = 7;
+	ev.pause.ino = ino;
 	ev.pause.pid = 9;
-	ev.pause.why = AT_PAUSE_JOURNAL;
-	ev.pause.transaction = 77;
+	ev.pause.why = why;
+	ev.pause.transaction = why == AT_PAUSE_JOURNAL ? 77 : 0;
 	give(f, ev);
+}
+
+static void paused(struct feed *f, uint64_t begin, uint64_t end)
+{
+	paused_for(f, begin, end, AT_PAUSE_JOURNAL, 0);
 }
 
 /* The first is appended at 1003, and answered at 1210; what was sent behind it is read then. */
@@ -97,11 +103,45 @@ static void test_behind_the_answer(void **state)
 	feed_free(f);
 }
 
+/* Throttled again and again, with a wait for the journal before; a sync behind it, and what lies in that, is apart. */
+static void test_throttled(void **state)
+{
+	struct feed *f = feed_new();
+	const struct tl_parts *parts;
+
+	(void)state;
+	topic(f, &f->client, 1, "orders");
+	instance(f, 900, 0, 1000000);
+	connection(f, 950, 1);
+	probe(f);
+	written(f, 1001, &ahead);
+	arrived(f, 1002, 1002, &ahead);
+	appended(f, 1003, 1004, HANDLER, &ahead, 10);
+	paused_for(f, 1004, 1010, AT_PAUSE_JOURNAL, 0);
+	for (uint64_t ms = 1010; ms < 1130; ms += 40)
+		paused_for(f, ms, ms + 39, AT_PAUSE_DIRTY, 0);
+	paused_for(f, 1141, 1399, AT_PAUSE_PAGE, 4711);
+	synced(f, 1140, 1400, HANDLER, FILE_SEGMENT, AT_CALL_FSYNC);
+	answered(f, 1401, &ahead);
+	paused_for(f, 1402, 1900, AT_PAUSE_DIRTY, 0);
+	replied(f, 1901, &ahead, 0, 10);
+	acks(f, 1901, 1, 0, 0, 1, 10, 1, 1000, 1000);
+	feed_end(f);
+	assert_int_equal(f->nr, 1);
+	assert_null(unsound(f->out[0]));
+	assert_int_equal(phase_ms(f->out[0], TL_PHASE_APPEND), 137);
+	parts = phase_of(f->out[0], TL_PHASE_APPEND)->parts;
+	assert_int_equal(parts->part[TL_PART_DIRTY] / MS, 3 * 39);
+	assert_int_equal(phase_ms(f->out[0], TL_PHASE_FSYNC), 260);
+	feed_free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_index),
 		cmocka_unit_test(test_sync),
+		cmocka_unit_test(test_throttled),
 		cmocka_unit_test(test_behind_the_answer),
 	};
 
