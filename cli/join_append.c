@@ -8,15 +8,29 @@
 #include <acktrail/kafka.h>
 #include "join_int.h"
 
+static struct file *file_find(struct join *j, struct jtrail *t, uint32_t id)
+{
+	void **near = near_slot(t, NEAR_FILE, id);
+	struct key2 key = { t->index, id };
+	struct file *f;
+
+	if (near)
+		return *near;
+	HASH_FIND(hh, j->files, &key, sizeof(key), f);
+	return f;
+}
+
 static struct file *file_named(struct join *j, struct jtrail *t, const struct ev_file *e,
 			       const char *path, size_t len)
 {
+	void **near = near_slot(t, NEAR_FILE, e->file);
 	struct key2 key = { t->index, e->file };
-	struct file *f;
+	struct file *f = file_find(j, t, e->file);
 
-	HASH_FIND(hh, j->files, &key, sizeof(key), f);
 	if (!f) {
 		f = join_alloc(sizeof(*f));
+		if (near)
+			*near = f;
 		f->key = key;
 		HASH_ADD(hh, j->files, key, sizeof(f->key), f);
 	}
@@ -32,14 +46,12 @@ static struct file *file_named(struct join *j, struct jtrail *t, const struct ev
 
 struct file *file_get(struct join *j, struct jtrail *t, uint32_t id)
 {
-	struct key2 key = { t->index, id };
+	struct file *f = id ? file_find(j, t, id) : NULL;
 	const struct ev_file *e;
-	struct file *f = NULL;
 	const char *path;
 
 	if (!id)
 		return NULL;
-	HASH_FIND(hh, j->files, &key, sizeof(key), f);
 	if (f || !j->conf.file)
 		return f;
 	e = j->conf.file(t->t, id);
@@ -55,7 +67,7 @@ void file_event(struct join *j, struct jtrail *t, const struct event *ev)
 		file_named(j, t, &ev->file, ev->tail, ev->tail_len);
 }
 
-struct bthread *bthread_get(struct join *j, const struct jtrail *t, uint32_t tid)
+struct bthread *bthread_get(struct join *j, struct jtrail *t, uint32_t tid)
 {
 	struct key2 key = { t->index, tid };
 	struct bthread *th;
@@ -65,6 +77,7 @@ struct bthread *bthread_get(struct join *j, const struct jtrail *t, uint32_t tid
 		return th;
 	th = join_alloc(sizeof(*th));
 	th->key = key;
+	LL_PREPEND(t->threads, th);
 	HASH_ADD(hh, j->threads, key, sizeof(th->key), th);
 	return th;
 }
@@ -181,12 +194,12 @@ static bool has_append(const struct breq *r)
 }
 
 /* Requests that were read by `ns` and are not answered, and no thread is known to be at them: at most `enough`. */
-static uint32_t nr_taken(struct join *j, const struct jtrail *t, const struct breq *own, int64_t ns, uint32_t enough)
+static uint32_t nr_taken(const struct jtrail *t, const struct breq *own, int64_t ns, uint32_t enough)
 {
 	uint32_t nr = 0;
 
-	for (const struct bconn *c = j->bconns; c && nr < enough; c = c->hh.next)
-		for (const struct breq *r = c->trail == t ? c->open : NULL; r && nr < enough; r = r->next)
+	for (const struct bconn *c = t->bconns; c && nr < enough; c = c->next)
+		for (const struct breq *r = c->open; r && nr < enough; r = r->next)
 			nr += r != own && r->read_ns <= ns && !has_append(r);
 	return nr;
 }
@@ -200,15 +213,15 @@ static bool other_was_free(struct join *j, const struct jtrail *t, const struct 
 {
 	uint32_t nr = 0;
 
-	for (const struct bthread *o = j->threads; o; o = o->hh.next) {
+	for (const struct bthread *o = t->threads; o; o = o->next) {
 		const struct breq *r;
 
-		if (o == th || o->key.trail != t->index || o->pid != th->pid || !o->conn || o->free_ns > own->read_ns)
+		if (o == th || o->pid != th->pid || !o->conn || o->free_ns > own->read_ns)
 			continue;
 		r = breq_find(j, t, o->conn, o->corr);
 		nr += !r || (r->answered_ns && r->answered_ns <= th->free_ns);
 	}
-	return nr && nr_taken(j, t, own, th->free_ns, nr) < nr;
+	return nr && nr_taken(t, own, th->free_ns, nr) < nr;
 }
 
 /*

@@ -16,15 +16,22 @@
 
 static struct bconn *bconn_get(struct join *j, struct jtrail *t, uint32_t id)
 {
+	void **near = near_slot(t, NEAR_BCONN, id);
 	struct key2 key = { t->index, id };
 	struct bconn *c;
 
-	HASH_FIND(hh, j->bconns, &key, sizeof(key), c);
+	if (near)
+		c = *near;
+	else
+		HASH_FIND(hh, j->bconns, &key, sizeof(key), c);
 	if (c)
 		return c;
 	c = join_alloc(sizeof(*c));
+	if (near)
+		*near = c;
 	c->key = key;
 	c->trail = t;
+	LL_PREPEND(t->bconns, c);
 	HASH_ADD(hh, j->bconns, key, sizeof(c->key), c);
 	return c;
 }
@@ -219,7 +226,7 @@ static void arrival(struct join *j, struct jtrail *t, const struct event *ev)
 	r->bconn->peer_port = e->peer_port;
 	r->bconn->target = target_of(j, t, e->pid);
 	turn_begins(j, r);
-	quiet_arrival(j, r, ev);
+	quiet_arrival(r, ev);
 	pair_by_address(j, r->bconn);
 	breq_by_corr(j, r);
 }

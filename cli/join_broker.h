@@ -29,6 +29,7 @@ struct bconn {
 	struct key2 key;
 	UT_hash_handle hh;
 	struct jtrail *trail;
+	struct bconn *next;		/* of the trail's */
 	struct conn *conn;
 	uint64_t peer_hi, peer_lo;
 	uint32_t peer_port;
@@ -80,6 +81,7 @@ struct file {
 struct bthread {
 	struct key2 key;		/* trail, tid */
 	UT_hash_handle hh;
+	struct bthread *next;		/* of the trail's */
 	int64_t	 begin_ns, end_ns;
 	int64_t	 free_ns, fsync_ns;	/* done with that, and its syncs, at; ns of those */
 	const char *culprit;

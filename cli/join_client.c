@@ -14,11 +14,13 @@
 
 struct inst *inst_find(struct join *j, uint32_t trail, uint32_t id)
 {
+	void **near = near_slot(j->trails[trail], NEAR_INST, id);
 	struct key2 key = { trail, id };
-	struct inst *in = NULL;
+	struct inst *in;
 
-	if (id)
-		HASH_FIND(hh, j->insts, &key, sizeof(key), in);
+	if (near)
+		return *near;
+	HASH_FIND(hh, j->insts, &key, sizeof(key), in);
 	return in;
 }
 
@@ -425,12 +427,15 @@ static void batch_event(struct join *j, struct jtrail *t, const struct event *ev
 static void instance_event(struct join *j, struct jtrail *t, const struct event *ev)
 {
 	const struct ev_instance *e = &ev->instance;
+	void **near = near_slot(t, NEAR_INST, e->inst);
 	struct inst *in = inst_find(j, t->index, e->inst);
 
 	if (!e->inst || e->flags & AT_INST_GONE)
 		return;
 	if (!in) {
 		in = join_alloc(sizeof(*in));
+		if (near)
+			*near = in;
 		in->key = (struct key2){ t->index, e->inst };
 		HASH_ADD(hh, j->insts, key, sizeof(in->key), in);
 		in->begin_ns = event_axis(ev, ev->ns);

@@ -83,10 +83,15 @@ struct jbatch {
 /* By its number in a trail; and its partitions by theirs. */
 struct near_topic { struct topic *topic; struct part **part; uint32_t nr_parts; };
 
+/* Other things by theirs; what has a slot is in it, or not there. */
+enum near_what { NEAR_CONN, NEAR_INST, NEAR_BCONN, NEAR_FILE, NR_NEAR };
+struct near { void **at; uint32_t nr; };
+
 struct jtrail {
 	struct trail *t;
 	uint32_t index, nr_near;
 	struct near_topic *near;
+	struct near near_of[NR_NEAR];
 	bool	 probe;
 	char	 uuid[9];
 	const char *host;
@@ -97,6 +102,8 @@ struct jtrail {
 	int64_t	 cover_from[AT_NR_COVER], cover_to[AT_NR_COVER];
 	bool	 covered[AT_NR_COVER];
 	int32_t	 broker;		/* last TARGET */
+	struct bconn *bconns;		/* of a probe: the connections and threads that it told, all of them */
+	struct bthread *threads;
 	struct quiet quiet;		/* a client's process */
 	struct inst *wire;		/* of a client whose library says nothing: its start; or NULL */
 	int64_t	 least_wait;		/* of its batches before they were sent, as far as told; 0 none */
@@ -170,6 +177,7 @@ static inline bool may_lack(const struct jtrail *t, enum at_type type)
 /* join_near.c: NULL: its number is too large for that. */
 struct near_topic *near_topic(struct jtrail *t, uint32_t id);
 struct part **near_part(struct jtrail *t, uint32_t topic, int32_t partition);
+void **near_slot(struct jtrail *t, enum near_what what, uint32_t id);
 void near_free(struct jtrail *t);
 
 /* join_batch.c */
@@ -272,7 +280,7 @@ struct jbatch *acks_rest(struct join *j, struct jbatch *jb);	/* a row for what d
 /* join_quiet.c */
 void quiet_seen(struct quiet *q, const struct jtrail *t, int64_t ns);
 void quiet_proof(struct quiet *q, int64_t since, int64_t taken, int64_t least);
-void quiet_arrival(struct join *j, struct breq *r, const struct event *ev);
+void quiet_arrival(struct breq *r, const struct event *ev);
 void quiet_phase(struct tl_phase *p, const struct bconn *c, int64_t shift);
 void quiet_client(struct jtrail *t, struct tl_phase *p);
 bool quiet_unsent(struct jtrail *t, int64_t from, int64_t to);	/* it could have been sent then */
@@ -333,7 +341,7 @@ void append_pause(struct join *j, struct jtrail *t, const struct event *ev);
 int64_t append_indexed(const struct link_state *st, const struct tl_attempt *a);	/* until its index had it: ns from the write's end */
 void file_event(struct join *j, struct jtrail *t, const struct event *ev);
 struct file *file_get(struct join *j, struct jtrail *t, uint32_t id);
-struct bthread *bthread_get(struct join *j, const struct jtrail *t, uint32_t tid);
+struct bthread *bthread_get(struct join *j, struct jtrail *t, uint32_t tid);
 void broker_adopt(struct join *j, struct jbatch *jb);	/* by offset, after a reply told it */
 void broker_claim(struct join *j, struct jbatch *jb, int64_t slack);	/* by timestamps */
 

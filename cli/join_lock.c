@@ -266,6 +266,7 @@ struct chain *plog_append(struct join *j, struct jtrail *t, const struct jbatch 
 	}
 	th->wake.woken = 0;
 	h = &p->ring[p->nr++ % JOIN_HOLDS];
+	__builtin_prefetch(&p->ring[p->nr % JOIN_HOLDS].why, 1);	/* written the next time, and long unused */
 	chain_put(h->why);
 	*h = (struct hold){ .begin = begin, .end = end, .append = end - begin, .tid = th->key.id, .by = by,
 			    .crc = jb->b.crc, .offset = a->base_offset, .why = chain_get(why) };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * join_near.c - a trail's topics and their partitions by number.  Writers number from 1 on, so
- * most that there are is found without the tables; large numbers have to go there.
+ * join_near.c - what a trail numbers by that number: topics and their partitions, connections,
+ * instances, files.  Writers number from 1 on, so most is found without the tables; large
+ * numbers have to go there.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -45,8 +46,21 @@ struct part **near_part(struct jtrail *t, uint32_t topic, int32_t partition)
 	return &n->part[i];
 }
 
+void **near_slot(struct jtrail *t, enum near_what what, uint32_t id)
+{
+	struct near *n = &t->near_of[what];
+
+	if (id >= NEAR_MOST)
+		return NULL;
+	if (id >= n->nr)
+		n->at = grown(n->at, &n->nr, id, sizeof(*n->at));
+	return &n->at[id];
+}
+
 void near_free(struct jtrail *t)
 {
+	for (int i = 0; i < NR_NEAR; i++)
+		free(t->near_of[i].at);
 	for (uint32_t i = 0; i < t->nr_near; i++)
 		free(t->near[i].part);
 	free(t->near);

@@ -215,21 +215,27 @@ static void conn_enter(struct join *j, struct conn *c)
 
 struct conn *conn_find(struct join *j, uint32_t trail, uint32_t id)
 {
+	void **near = near_slot(j->trails[trail], NEAR_CONN, id);
 	struct key2 key = { trail, id };
 	struct conn *c;
 
+	if (near)
+		return *near;
 	HASH_FIND(hh, j->conns, &key, sizeof(key), c);
 	return c;
 }
 
 struct conn *conn_get(struct join *j, struct jtrail *t, uint32_t id)
 {
+	void **near = near_slot(t, NEAR_CONN, id);
 	struct key2 key = { t->index, id };
 	struct conn *c = conn_find(j, t->index, id);
 
 	if (c)
 		return c;
 	c = join_alloc(sizeof(*c));
+	if (near)
+		*near = c;
 	c->key = key;
 	c->trail = t;
 	c->broker = -1;

@@ -51,12 +51,12 @@ void quiet_proof(struct quiet *q, int64_t since, int64_t taken, int64_t least)
 }
 
 /* A handler may have been at a request, computing: that leaves no trace either. */
-static bool in_hand(struct join *j, const struct target *g)
+static bool in_hand(const struct jtrail *t, const struct target *g)
 {
-	struct bconn *c, *tmp;
+	const struct bconn *c;
 	const struct breq *r;
 
-	HASH_ITER(hh, j->bconns, c, tmp) {
+	LL_FOREACH(t->bconns, c) {
 		if (c->target != g)
 			continue;
 		DL_FOREACH(c->open, r)
@@ -70,7 +70,7 @@ static bool in_hand(struct join *j, const struct target *g)
  * The broker's: a request that had arrived, nothing of that connection before it, and
  * none of the process's threads did anything until it was read.
  */
-void quiet_arrival(struct join *j, struct breq *r, const struct event *ev)
+void quiet_arrival(struct breq *r, const struct event *ev)
 {
 	struct bconn *c = r->bconn;
 	const struct busy *before = c->nr_busy ? &c->ring[(c->nr_busy - 1) % JOIN_BUSY] : NULL;
@@ -95,7 +95,7 @@ void quiet_arrival(struct join *j, struct breq *r, const struct event *ev)
 	    spans_within(&c->conn->throttled, r->arrived_ns, r->read_ns))
 		return;
 	if (may_prove(&c->target->quiet, r->arrived_ns, r->read_ns, 2 * QUIET))
-		quiet_proof(&c->target->quiet, r->arrived_ns, r->read_ns, in_hand(j, c->target) ? LONG : 2 * QUIET);
+		quiet_proof(&c->target->quiet, r->arrived_ns, r->read_ns, in_hand(c->trail, c->target) ? LONG : 2 * QUIET);
 }
 
 /* What is only known to be the broker's: did its process stand still most of the time? */

@@ -121,6 +121,7 @@ static struct busy *bconn_remember(struct join *j, struct breq *r)
 	if (!c->ring)
 		c->ring = join_alloc(JOIN_BUSY * sizeof(*c->ring));
 	slot = &c->ring[c->nr_busy++ % JOIN_BUSY];
+	__builtin_prefetch(&c->ring[c->nr_busy % JOIN_BUSY].why, 1);	/* written the next time, and long unused */
 	chain_put(slot->why);
 	*slot = busy_of(j, r);
 	for (uint32_t i = 0; i < r->links.nr && !slot->culprit; i++)

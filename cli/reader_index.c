@@ -2,11 +2,14 @@
 /*
  * reader_index.c - what a reader reads: its trails, where each lies on the axis, and one
  * look at every chunk: where it is and its earliest time; names are learned, and what
- * is damaged is counted.
+ * is damaged is counted.  That by all CPUs, a trail each.
  */
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "parallel.h"
 #include "reader_int.h"
 #include "say.h"
 
@@ -106,18 +109,43 @@ void reader_set_axis(struct reader *r)
 
 /* ---- the index ----------------------------------------------------------- */
 
-static struct source *add_source(struct reader *r)
+/* One trail's sources; each trail is looked at by one thread. */
+struct part {
+	struct source *source;
+	size_t nr, room;
+	bool failed;			/* out of memory */
+};
+
+struct index {
+	struct reader *r;
+	struct part *part;		/* a trail each */
+	atomic_uint_fast64_t done;	/* chunks looked at */
+	uint64_t total;
+	pthread_mutex_t say;
+};
+
+static struct source *add_source(struct part *p)
 {
-	if (r->nr_sources == r->room) {
-		size_t room = r->room ? 2 * r->room : 1024;
-		struct source *more = realloc(r->source, room * sizeof(*more));
+	if (p->nr == p->room) {
+		size_t room = p->room ? 2 * p->room : 64;
+		struct source *more = realloc(p->source, room * sizeof(*more));
 
 		if (!more)
 			return NULL;
-		r->source = more;
-		r->room = room;
+		p->source = more;
+		p->room = room;
 	}
-	return memset(&r->source[r->nr_sources++], 0, sizeof(struct source));
+	return memset(&p->source[p->nr++], 0, sizeof(struct source));
+}
+
+static void progress(struct index *x, uint64_t chunks)
+{
+	uint64_t done = atomic_fetch_add(&x->done, chunks) + chunks;
+
+	if (pthread_mutex_trylock(&x->say))
+		return;			/* another one is saying it */
+	say_progress("indexing", done, x->total);
+	pthread_mutex_unlock(&x->say);
 }
 
 /*
@@ -160,32 +188,30 @@ static bool survey(struct open_trail *t, const struct chunk *c, uint64_t *min_ns
 	return any;
 }
 
-static bool index_trail(struct reader *r, struct open_trail *t, uint64_t *done, uint64_t total)
+static void index_trail(void *arg, size_t nr)
 {
+	struct index *x = arg;
+	struct part *p = &x->part[nr];
+	struct open_trail *t = x->r->trail[nr];
 	struct chunk c = { .bytes = malloc(t->pub.header.chunk_size) };
 	uint64_t oldest[2] = { 0, 0 }, newest = 0;
 
-	if (!c.bytes)
-		return false;
-	for (uint32_t i = 0; i < t->nr_chunks; i++) {
+	p->failed = !c.bytes;
+	for (uint32_t i = 0, next; i < t->nr_chunks && !p->failed; progress(x, next - i), i = next) {
 		enum at_ring ring = i < t->pub.header.nr_bulk ? AT_BULK : AT_LAST;
 		struct source *s;
 		uint64_t min_ns;
 
-		say_progress("indexing", (*done)++, total);
+		next = i + 1;
 		/* A header may claim more chunks than the file has: stop where it ends. */
 		if (t->pub.header.chunk_off + (uint64_t)i * t->pub.header.chunk_size >= t->pub.file_bytes) {
-			*done += t->nr_chunks - i - 1;
-			break;
-		}
-		switch (trail_chunk(t, i, &c)) {
-		case CHUNK_UNUSED: {
-			uint32_t next = trail_skip_hole(t, i + 1);
-
-			*done += next - i - 1;
-			i = next - 1;
+			next = t->nr_chunks;
 			continue;
 		}
+		switch (trail_chunk(t, i, &c)) {
+		case CHUNK_UNUSED:
+			next = trail_skip_hole(t, i + 1);
+			continue;
 		case CHUNK_RECYCLED:
 			t->pub.recycled_chunks++;
 			continue;
@@ -201,11 +227,10 @@ static bool index_trail(struct reader *r, struct open_trail *t, uint64_t *done, 
 		if (min_ns && (!oldest[ring] || min_ns < oldest[ring]))
 			oldest[ring] = min_ns;
 		t->pub.wrapped[ring] |= c.header.seq > (ring == AT_BULK ? t->pub.header.nr_bulk : t->pub.header.nr_last);
-		s = add_source(r);
-		if (!s) {
-			free(c.bytes);
-			return false;
-		}
+		s = add_source(p);
+		p->failed = !s;
+		if (!s)
+			break;
 		s->trail = t;
 		s->index = i;
 		s->generation = c.header.generation;
@@ -217,24 +242,53 @@ static bool index_trail(struct reader *r, struct open_trail *t, uint64_t *done, 
 	t->pub.newest_ns = newest;
 	for (int ring = AT_BULK; ring <= AT_LAST; ring++)
 		t->pub.held_ns[ring] = oldest[ring] && newest > oldest[ring] ? newest - oldest[ring] : 0;
-	if (t->pub.bad_bytes) {
-		t->pub.incomplete = true;
-		say("trail %s is damaged: %llu bytes cannot be read and were skipped", t->pub.path,
-		    (unsigned long long)t->pub.bad_bytes);
+}
+
+/* What was found of each trail, in the order of the trails. */
+static bool collect(struct reader *r, const struct part *part)
+{
+	size_t nr = 0;
+
+	for (int i = 0; i < r->nr_trails; i++) {
+		if (part[i].failed)
+			return false;
+		nr += part[i].nr;
+	}
+	r->source = calloc(nr + 1, sizeof(*r->source));
+	r->waiting = calloc(nr + 1, sizeof(*r->waiting));
+	if (!r->source || !r->waiting)
+		return false;
+	for (int i = 0; i < r->nr_trails; i++) {
+		struct trail *t = &r->trail[i]->pub;
+
+		if (part[i].nr)
+			memcpy(&r->source[r->nr_sources], part[i].source, part[i].nr * sizeof(*r->source));
+		r->nr_sources += part[i].nr;
+		if (!t->bad_bytes)
+			continue;
+		t->incomplete = true;
+		say("trail %s is damaged: %llu bytes cannot be read and were skipped", t->path,
+		    (unsigned long long)t->bad_bytes);
 	}
 	return true;
 }
 
 bool reader_index(struct reader *r)
 {
-	uint64_t done = 0, total = 0;
-	bool ok = true;
+	struct index x = { .r = r, .say = PTHREAD_MUTEX_INITIALIZER };
+	bool ok;
 
+	x.part = calloc((size_t)r->nr_trails, sizeof(*x.part));
+	if (!x.part)
+		return false;
 	for (int i = 0; i < r->nr_trails; i++)
-		total += r->trail[i]->nr_chunks;
-	for (int i = 0; ok && i < r->nr_trails; i++)
-		ok = index_trail(r, r->trail[i], &done, total);
+		x.total += r->trail[i]->nr_chunks;
+	chunk_begin();
+	parallel_each((size_t)r->nr_trails, index_trail, &x);
 	say_progress_done();
-	r->waiting = calloc(r->nr_sources + 1, sizeof(*r->waiting));
-	return ok && r->waiting;
+	ok = collect(r, x.part);
+	for (int i = 0; i < r->nr_trails; i++)
+		free(x.part[i].source);
+	free(x.part);
+	return ok;
 }

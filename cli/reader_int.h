@@ -49,7 +49,7 @@ struct reader {
 	int	 nr_trails;
 	int	 nr_unread;		/* named, and nothing of it could be read */
 	struct source *source;
-	size_t	 nr_sources, room;
+	size_t	 nr_sources;
 	struct turn *waiting;		/* sources, all of them, in the order of their first events */
 	size_t	 nr_due;		/* of them that were loaded, and are in the heap or done */
 	struct turn *heap;		/* those in memory */

@@ -86,7 +86,7 @@ static const uint16_t known_bytes[AT_NR_TYPES] = { AT_EVENTS(SIZE_OF, NOTHING) }
 /* Offsets of the times among the fields of each event, from trail.h. */
 static struct { uint16_t nr, off[8]; } times[AT_NR_TYPES];
 
-static void find_times(void)
+void chunk_begin(void)
 {
 	const struct schema *own = schema_own();
 
@@ -107,12 +107,6 @@ static void find_times(void)
 /* A time that no clock can show comes from damage; sums with it would overflow. */
 static bool times_plausible(const struct schema_event *e, uint16_t type, const uint8_t *fields)
 {
-	static bool found;
-
-	if (!found) {
-		find_times();
-		found = true;
-	}
 	for (unsigned i = 0; i < times[type].nr; i++) {
 		uint64_t ns;
 

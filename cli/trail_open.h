@@ -81,6 +81,9 @@ struct place {
 	bool	 known;
 };
 
+/* Once, before any chunk_next(), which several threads may then call. */
+void chunk_begin(void);
+
 /* The next event that is whole, from *off on; false at the end.  *bad: bytes skipped. */
 bool chunk_next(const struct open_trail *t, const struct chunk *c, uint32_t *off,
 		struct place *place, uint64_t *bad);
