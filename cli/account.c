@@ -237,6 +237,26 @@ bool accounts_next_unheld(struct accounts *a, uint32_t *at, struct unheld *u)
 	return false;
 }
 
+uint64_t accounts_repeats(struct accounts *a)
+{
+	uint64_t repeats = 0;
+
+	for (int i = 0; i < reader_nr_trails(a->reader); i++) {
+		const struct trail *t = reader_trail(a->reader, i);
+
+		for (uint32_t slot = 0; slot < AT_NR_ACCOUNTS && t->header.kind == AT_KIND_SHIM && !t->incomplete; slot++) {
+			struct key key = { t->index, slot + 1 };
+			struct instance *in;
+			struct sum s;
+
+			HASH_FIND(hh, a->instances, &key, sizeof(key), in);
+			if (sum_of(t, slot, in, &s))
+				repeats += repeats_of(t, &s, in);
+		}
+	}
+	return repeats;
+}
+
 void unheld_text(char *buf, size_t size, const struct unheld *u, enum tl_outcome outcome)
 {
 	const struct trail *t = u->trail;

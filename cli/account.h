@@ -37,6 +37,9 @@ struct unheld {
 bool accounts_next_unheld(struct accounts *a, uint32_t *at, struct unheld *u);
 void unheld_text(char *buf, size_t size, const struct unheld *u, enum tl_outcome outcome);
 
+/* Records that were seen to go into the log beyond what the producers were given to send: at least so many are repeats. */
+uint64_t accounts_repeats(struct accounts *a);
+
 /* Messages of that batch that the log has once more than it should, all repetitions together. */
 uint64_t account_written_again(const struct tl_batch *b);
 

@@ -191,6 +191,22 @@ static void tell_absorbed(struct join *j, struct jbatch *jb)
 	}
 }
 
+/* Which probes saw it. */
+static void mark_met(struct join *j, const struct jbatch *jb)
+{
+	if (!jb->b.client)
+		return;
+	j->nr_sent += jb->b.nr_attempts != 0;
+	for (uint32_t i = 0; i < jb->b.nr_attempts; i++) {
+		const struct link_state *st = &jb->state[i];
+
+		if (st->appender)
+			st->appender->met = true;
+		if (st->breq)
+			st->breq->bconn->trail->met = true;
+	}
+}
+
 static void tell(struct join *j, struct jbatch *jb)
 {
 	struct tl_batch *b = &jb->b;
@@ -209,6 +225,7 @@ static void tell(struct join *j, struct jbatch *jb)
 	advice_text(b, j->text, sizeof(j->text));
 	b->verdict.text = j->text;
 	leave_blame(jb);
+	mark_met(j, jb);
 	j->nr_told++;
 	if (j->conf.batch)
 		j->conf.batch(j->conf.arg, b);
@@ -269,6 +286,14 @@ void join_end(struct join *j)
 	fate_end(j);
 	while (j->pending)
 		tell(j, j->pending);
+}
+
+bool join_is_foreign(const struct join *j, const struct trail *t)
+{
+	for (uint32_t i = 0; j->nr_sent && i < j->nr_trails; i++)
+		if (j->trails[i]->t == t)
+			return j->trails[i]->probe && !j->trails[i]->met;
+	return false;
 }
 
 #define FREE_TABLE(table, type) do { \

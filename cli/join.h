@@ -58,6 +58,9 @@ void join_event(struct join *j, const struct event *ev);
 
 /* No more events: everything that is left comes out. */
 void join_end(struct join *j);
+
+/* Behind that: clients sent batches, and this is a probe that saw none of them. */
+bool join_is_foreign(const struct join *j, const struct trail *t);
 void join_free(struct join *j);
 
 /* Names for enums, as the interface spells them. */

@@ -339,6 +339,7 @@ static void replica_append(struct join *j, struct jbatch *head, struct jtrail *t
 		if (th->copied_ns != begin)
 			th->copies.nr = 0;
 		th->copied_ns = begin;
+		t->met |= jb->b.client;
 		link_add(&th->copies, jb, jb->b.nr_replicas);
 		jb->copier[jb->b.nr_replicas] = th;
 		jb->b.replicas[jb->b.nr_replicas++] = (struct tl_replica){ broker, ns, 0 };

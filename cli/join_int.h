@@ -93,6 +93,7 @@ struct jtrail {
 	struct near_topic *near;
 	struct near near_of[NR_NEAR];
 	bool	 probe;
+	bool	 met;			/* a probe: it saw a batch that a client sent */
 	char	 uuid[9];
 	const char *host;
 	int64_t	 last_ns, end_ns;	/* end_ns: END event */
@@ -159,7 +160,7 @@ struct join {
 	struct { struct pool batch, req, breq, ident, sequence, place; } pool;
 	struct jbatch *pending;
 	uint32_t nr_pending;
-	uint64_t nr_told;
+	uint64_t nr_told, nr_sent;	/* rows, and of clients' batches that were sent */
 };
 
 /* join_names.c */

@@ -204,6 +204,20 @@ static void take(void *arg, struct tl_batch *b)
 		p->batch(p->arg, b);
 }
 
+/* Its evidence tells nothing of these clients, and what it does not show did not happen elsewhere. */
+static void say_foreign(struct joined *c, const struct join *j)
+{
+	for (int i = 0; i < reader_nr_trails(c->reader); i++) {
+		const struct trail *t = reader_trail(c->reader, i);
+
+		if (!join_is_foreign(j, t) || c->foreign_said)
+			continue;
+		say("trail %s: its probe saw none of the batches that these clients sent: it witnessed another broker, "
+		    "or another time", t->path);
+	}
+	c->foreign_said = true;
+}
+
 void joined_run(struct joined *c, void (*batch)(void *arg, struct tl_batch *b),
 		void (*sync)(void *arg, const struct tl_sync *s), void *arg)
 {
@@ -238,6 +252,7 @@ void joined_run(struct joined *c, void (*batch)(void *arg, struct tl_batch *b),
 		join_event(j, &ev);
 	}
 	join_end(j);
+	say_foreign(c, j);
 	rows_end(p.rows);
 	if (p.slowest) {
 		qsort(p.slowest, p.nr, sizeof(*p.slowest), slower_first);

@@ -17,6 +17,7 @@ struct joined {
 	int	 nr_paths;
 	struct log_dump *log_dump;	/* of all --log-dump, or NULL */
 	bool	 bad_dump;
+	bool	 foreign_said;
 	struct clock_given *given;	/* of all --clock-offset */
 	unsigned nr_given;
 	struct filter filter;

@@ -352,6 +352,9 @@ int cmd_summary(int argc, char **argv)
 	args.c.on_event = on_event;
 	args.c.on_row = on_row;
 	joined_run(&args.c, gather, NULL, &args);
+	if (filter_rows_alone(&args.c.filter) || args.c.filter.outcomes)
+		say(args.batches ? "the account is of the producers as a whole; what comes behind it, of what the filters keep" :
+				   "no batch in there that the filters keep; the account is of the producers as a whole");
 	errors = accounts_tell(args.accounts, args.c.format, &args.out);
 	twice_told(&args);
 	if (args.batches) {

@@ -88,6 +88,7 @@ static void count(void *arg, const struct tl_batch *b)
 	args->batches++;
 	args->of_outcome[b->outcome]++;
 	args->wire_alone += b->wire_alone;
+	args->repeats += account_written_again(b);
 	if (args->fail_on & 1u << b->outcome)
 		args->failed = true;
 	if (!affected(b))

@@ -39,6 +39,7 @@ struct why {
 	unsigned nr_examples[2];		/* late, lost */
 	uint64_t of_outcome[TL_NR_OUTCOMES];
 	uint64_t wire_alone;			/* batches of clients whose library says nothing */
+	uint64_t repeats;			/* messages that are in the log once more than they should, at least */
 	struct accounts *accounts;
 	uint64_t unheld[TL_NR_OUTCOMES];	/* messages that ended in no batch */
 	bool	 any_unheld;			/* of them: any that was not acked */

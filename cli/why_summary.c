@@ -148,6 +148,21 @@ static void wire_alone_told(const struct why *args)
 	wrap_end(&w);
 }
 
+static void repeats_told(const struct why *args)
+{
+	struct wrap w;
+	char line[256];
+
+	if (!args->repeats)
+		return;
+	snprintf(line, sizeof(line), "At least %llu message%s in the log more than once: sent again after an attempt that had "
+		 "been written. To do: enable.idempotence=true.", (unsigned long long)args->repeats,
+		 args->repeats == 1 ? " is" : "s are");
+	wrap_begin(&w, stdout, 2);
+	wrap_text(&w, line);
+	wrap_end(&w);
+}
+
 static void summary_text(struct why *args)
 {
 	if (!args->batches) {
@@ -166,6 +181,7 @@ static void summary_text(struct why *args)
 		printf("\n");
 	for (size_t i = 0; i < args->nr_buckets; i++)
 		bucket_text(args, &args->buckets[i]);
+	repeats_told(args);
 	wire_alone_told(args);
 	unheld_told(args);
 }
@@ -185,6 +201,8 @@ static void summary_json(struct why *args)
 	out_end(o);
 	if (args->wire_alone)
 		out_u64(o, "wire_alone", args->wire_alone);
+	if (args->repeats)
+		out_u64(o, "repeats_at_least", args->repeats);
 	if (args->nr_buckets)
 		out_text(o, "cause", tl_cause_names[args->buckets[0].cause]);
 	else
@@ -221,6 +239,11 @@ static void summary_json(struct why *args)
 
 void why_summary(struct why *args)
 {
+	/* A retry may have regrouped messages: then the account alone knows. */
+	uint64_t repeats = filter_rows_alone(&args->c.filter) ? 0 : accounts_repeats(args->accounts);
+
+	if (repeats > args->repeats)
+		args->repeats = repeats;
 	count_unheld(args);
 	if (args->nr_buckets)
 		qsort(args->buckets, args->nr_buckets, sizeof(*args->buckets), worse_first);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test_repeats.c - acktrail summary: records in the log that repeat others in another batch,
- * because a retry without idempotence regrouped what a lagging broker appended after all.
+ * test_repeats.c - acktrail summary and why: records in the log that repeat others in another
+ * batch, because a retry without idempotence regrouped what a lagging broker appended after all;
+ * and what they say of a probe that saw nothing of it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +14,7 @@
 #include "make_trail.h"
 
 int cmd_summary(int argc, char **argv);
+int cmd_why(int argc, char **argv);
 
 #define T0 1000000000000ull
 #define MS 1000000ull
@@ -115,14 +117,16 @@ static void appended(struct made *m, uint64_t ms, uint32_t crc, uint32_t count, 
 	made_commit(m, AT_LAST);
 }
 
-/* 4 of 6 messages are sent, given up, and sent again with the others; were the 4 written? */
-static char *summary(bool late, const char *format)
+enum seen { BOTH, ONE, OTHERS };	/* by the probe: both batches, the second alone, others' alone */
+
+/* 4 of 6 messages are sent, given up, and sent again with the others; were the 4 written?  *noted: on standard error. */
+static char *told(int (*cmd)(int, char **), enum seen seen, const char *option, const char *value, char **noted)
 {
 	struct scratch s = scratch_make();
 	struct made c = made_open(&s, "client", AT_KIND_SHIM), p = made_open(&s, "probe", AT_KIND_PROBE);
-	char *argv[] = { (char *)"summary", c.dir, p.dir, (char *)"--format", (char *)format, NULL };
+	char *argv[] = { (char *)(cmd == cmd_why ? "why" : "summary"), c.dir, p.dir, (char *)option, (char *)value, NULL };
 	struct capture out, err;
-	char *said;
+	char *said, *errors;
 	int status;
 
 	a_topic(&c);
@@ -137,16 +141,20 @@ static char *summary(bool late, const char *format)
 	c.w.account->cell[0][0].n[AT_ACKED] = 6;
 	c.w.account->nr_instances = 1;
 	a_topic(&p);
-	appended(&p, 125, 0xb, 6, 0);
-	if (late)
+	appended(&p, 125, seen == OTHERS ? 0xc : 0xb, 6, seen == OTHERS ? 77 : 0);
+	if (seen == BOTH)
 		appended(&p, 900, 0xa, 4, 6);
 	made_close(&c);
 	made_close(&p);
 	out = capture_begin(STDOUT_FILENO);
 	err = capture_begin(STDERR_FILENO);
-	status = cmd_summary(5, argv);
-	free(capture_end(&err));
+	status = cmd(5, argv);
+	errors = capture_end(&err);
 	said = capture_end(&out);
+	if (noted)
+		*noted = errors;
+	else
+		free(errors);
 	scratch_remove(&s);
 	assert_int_equal(status, 0);
 	return said;
@@ -154,26 +162,70 @@ static char *summary(bool late, const char *format)
 
 static void regrouped_and_written(void **state)
 {
-	char *said = summary(true, "text");
+	char *said = told(cmd_summary, BOTH, "--format", "text", NULL);
 
 	(void)state;
 	if (!strstr(said, "at least 4 of the 10 records"))
 		fail_msg("no repeats in:\n%s", said);
 	free(said);
-	said = summary(true, "ndjson");
+	said = told(cmd_summary, BOTH, "--format", "ndjson", NULL);
 	if (!strstr(said, "\"written\":10,\"repeats_at_least\":4"))
+		fail_msg("no repeats in:\n%s", said);
+	free(said);
+	said = told(cmd_why, BOTH, "--format", "text", NULL);
+	if (!strstr(said, "At least 4 messages are in the log more than once"))
+		fail_msg("no repeats in:\n%s", said);
+	free(said);
+	said = told(cmd_why, BOTH, "--format", "ndjson", NULL);
+	if (!strstr(said, "\"repeats_at_least\":4"))
 		fail_msg("no repeats in:\n%s", said);
 	free(said);
 }
 
 static void regrouped_and_not(void **state)
 {
-	char *said = summary(false, "text");
+	char *said = told(cmd_summary, ONE, "--format", "text", NULL);
 
 	(void)state;
 	if (strstr(said, "are repeats"))
 		fail_msg("repeats in:\n%s", said);
 	free(said);
+	said = told(cmd_why, ONE, "--format", "text", NULL);
+	if (strstr(said, "more than once"))
+		fail_msg("repeats in:\n%s", said);
+	free(said);
+}
+
+static void another_broker(void **state)
+{
+	char *noted, *said = told(cmd_why, OTHERS, "--format", "text", &noted);
+
+	(void)state;
+	if (!strstr(noted, "probe: its probe saw none of the batches that these clients sent") || strstr(noted, "client: its"))
+		fail_msg("not said of the probe alone in:\n%s", noted);
+	free(said);
+	free(noted);
+	said = told(cmd_why, ONE, "--format", "text", &noted);
+	if (strstr(noted, "saw none"))
+		fail_msg("it saw one:\n%s", noted);
+	free(said);
+	free(noted);
+}
+
+static void filtered(void **state)
+{
+	char *noted, *said = told(cmd_summary, ONE, "--topic", "nosuch", &noted);
+
+	(void)state;
+	if (!strstr(noted, "no batch in there that the filters keep"))
+		fail_msg("not said in:\n%s", noted);
+	free(said);
+	free(noted);
+	said = told(cmd_summary, ONE, "--topic", "orders", &noted);
+	if (!strstr(noted, "of the producers as a whole") || strstr(noted, "no batch"))
+		fail_msg("not said in:\n%s", noted);
+	free(said);
+	free(noted);
 }
 
 int main(void)
@@ -181,6 +233,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(regrouped_and_written),
 		cmocka_unit_test(regrouped_and_not),
+		cmocka_unit_test(another_broker),
+		cmocka_unit_test(filtered),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
