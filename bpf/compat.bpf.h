@@ -9,7 +9,8 @@
  *   folio_wait_writeback is wait_on_page_writeback before 490e016f229a (5.16);
  *   ext4_journal_start_inode is ext4_journal_start, without the inode, before "ext4:
  *   split ext4_journal_start trace for debug" (6.2);
- *   bpf_find_vma(), for the file of an msync, came with 7c7e3d31e785 (5.17).
+ *   bpf_find_vma(), for the file of an msync, came with 7c7e3d31e785 (5.17);
+ *   bpf_task_pt_regs(), by which a page fault is no call, with dd6e10fbd9fb (5.15).
  *
  * A program does not run where it is already running on that CPU (at a tracepoint by
  * BTF since 05b24ff9b2cf, 6.1), or where any other is, or bpf() is at a map (per-syscall
@@ -131,7 +132,6 @@ struct journal_s___at {
 struct device___at { __u32 devt; } AT_CORE;
 struct backing_dev_info___at { struct device___at *owner; } AT_CORE;	/* the whole disk; btrfs has none */
 struct bdi_writeback___at { struct backing_dev_info___at *bdi; } AT_CORE;
-struct folio___at { struct address_space *mapping; } AT_CORE;		/* 7b230db3b8d3 (5.16) */
 struct ext4_sb_info___at { struct journal_s___at *s_journal; } AT_CORE;
 struct ext4_inode_info___at { struct inode vfs_inode; __u32 i_sync_tid, i_datasync_tid; } AT_CORE;
 struct xfs_mount___at { struct super_block *m_super; } AT_CORE;

@@ -163,6 +163,7 @@ static void on_pause(struct probe *p, const struct rec_pause *r)
 	ev->why = r->why;
 	ev->transaction = r->transaction;
 	ev->journal_tid = r->journal_tid;
+	ev->fault = r->fault;
 	event_commit(p, ring);
 }
 

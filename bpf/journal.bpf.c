@@ -207,6 +207,8 @@ int journal_handle_end(void *ctx)
 		if (!r->transaction)
 			r->transaction = w->transaction;
 		r->journal_tid = BPF_CORE_READ(journal, j_task, pid);
+		r->fault = in_fault();
+		r->pad = 0;
 		rec_submit(r);
 	}
 	slot_free(&set->key[at]);

@@ -196,6 +196,7 @@ static int open_skeleton(struct probe *p)
 	l->skel->rodata->with_requests = p->cover[AT_COVER_REQUEST].on > 0;
 	l->skel->rodata->with_wakes = p->cover[AT_COVER_WAKE].on > 0;
 	l->skel->rodata->with_naps = p->cover[AT_COVER_NAP].on > 0;
+	l->skel->rodata->with_faults = libbpf_probe_bpf_helper(BPF_PROG_TYPE_TRACEPOINT, BPF_FUNC_task_pt_regs, NULL) == 1;
 	l->skel->rodata->rq_args_lead = btf_args(l, "block_rq_issue") == 2;
 	l->skel->rodata->bio_args_lead = btf_args(l, "block_bio_queue") == 2;
 	l->skel->rodata->with_cast = btf__find_by_name_kind(l->btf, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;

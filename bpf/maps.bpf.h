@@ -72,7 +72,7 @@ struct {
 	__type(value, struct known_file);
 } files SEC(".maps");
 
-extern const volatile __u32 filter_topics, with_requests, with_wakes, with_naps, ring_bytes;
+extern const volatile __u32 filter_topics, with_requests, with_wakes, with_naps, with_faults, ring_bytes;
 
 static __always_inline void count(__u32 what)
 {

@@ -2,7 +2,7 @@
 /*
  * nap: the sleeps of a thread within its write or sync, and why it slept: for I/O
  * or not, and what the tracepoint right before the sleep said.  From that it was
- * woken to that it ran is no sleep: it waited for a CPU.  Outside of both only a
+ * woken to that it ran is no sleep: it waited for a CPU.  Of a page fault only a
  * sleep is told that such a tracepoint announced.
  */
 #include "op.bpf.h"
@@ -38,7 +38,8 @@ static __always_inline void nap_over(struct op *op, __u32 tid)
 		r->ino = cause == REC_PAUSE_IO && op->place ? REC_PLACE | op->place : op->file.ino;
 		r->dev = op->file.dev;
 		r->why = cause;
-		r->transaction = r->journal_tid = 0;
+		r->transaction = r->journal_tid = r->pad = 0;
+		r->fault = op->what == OP_NAP;
 		rec_submit(r);
 	}
 	op->asleep_ns = op->woken_ns = op->hint_ns = 0;
@@ -98,18 +99,22 @@ int nap_dirty_old(__u64 *ctx)
 }
 
 /* A page is being written to the disk: a sync waits for its own, a write for a stable one. */
-SEC("tp_btf/folio_wait_writeback")
-int BPF_PROG(nap_folio, struct folio___at *folio)
+static __always_inline int page_waits(struct address_space *mapping)
 {
-	op_hint(REC_PAUSE_PAGE, BPF_CORE_READ(folio, mapping, host, i_sb, s_dev));
+	op_hint(REC_PAUSE_PAGE, mapping ? BPF_CORE_READ(mapping, host, i_sb, s_dev) : 0);
 	return 0;
 }
 
-SEC("tp_btf/wait_on_page_writeback")
-int BPF_PROG(nap_page, struct page *page)
+SEC("tp_btf/folio_wait_writeback")
+int BPF_PROG(nap_folio, void *folio, struct address_space *mapping)
 {
-	op_hint(REC_PAUSE_PAGE, BPF_CORE_READ(page, mapping, host, i_sb, s_dev));
-	return 0;
+	return page_waits(mapping);
+}
+
+SEC("tp_btf/wait_on_page_writeback")
+int BPF_PROG(nap_page, void *page, struct address_space *mapping)
+{
+	return page_waits(mapping);
 }
 
 /*

@@ -12,7 +12,7 @@
 #define OP_SYNC		2u	/* told as a sync when it ends */
 #define OP_NAMELESS	4u	/* a sync whose file is not known yet */
 #define OP_ASYNC	8u	/* in a worker, for whom it was submitted */
-#define OP_NAP		16u	/* neither: one sleep outside of both, in a page fault */
+#define OP_NAP		16u	/* neither: one sleep in a page fault */
 
 /* Why the next sleep will be, as a tracepoint right before it said; enum at_pause, 0 unknown. */
 struct op {
@@ -135,10 +135,15 @@ static __always_inline void op_tell_sync(struct op *op, __u64 now, __s64 ret, __
 }
 
 /*
- * The tracepoint in which the current thread is comes right before a sleep: on the device
- * `dev`, 0 unknown, if it is in no op.  What is written by a mapping, as Kafka's indexes
- * are, waits in a page fault (fault_dirty_shared_page), where no call shows it.
+ * What is written by a mapping, as Kafka's indexes are, waits in a page fault
+ * (fault_dirty_shared_page), where no call shows it.
  */
+static __always_inline bool in_fault(void)
+{
+	return with_faults && is_target() && at_syscall_nr((void *)bpf_task_pt_regs(bpf_get_current_task_btf())) < 0;
+}
+
+/* The tracepoint in which the current thread is comes right before a sleep, for the device `dev`; 0 unknown. */
 static __always_inline void op_hint(__u32 why, __u32 dev)
 {
 	struct op *op = op_now(), nap = { .what = OP_NAP, .hint = why };
@@ -146,7 +151,7 @@ static __always_inline void op_hint(__u32 why, __u32 dev)
 	if (op) {
 		op->hint = why;
 		op->hint_ns = bpf_ktime_get_ns();
-	} else if (is_target()) {
+	} else if (in_fault()) {
 		nap.file.dev = dev;
 		nap.hint_ns = nap.begin_ns = bpf_ktime_get_ns();
 		op_begin(&nap);

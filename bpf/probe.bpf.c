@@ -17,7 +17,7 @@
 #include "wake.bpf.c"
 
 /* Told by user space before they are loaded, see load.c. */
-const volatile __u32 filter_topics, with_requests, with_wakes, with_naps, ring_bytes;
+const volatile __u32 filter_topics, with_requests, with_wakes, with_naps, with_faults, ring_bytes;
 const volatile __u32 rq_args_lead, bio_args_lead, with_cast, with_cast_ext4;
 
 __u32 targets[REC_TARGETS], ops_async;

@@ -151,6 +151,7 @@ struct rec_pause {
 	unsigned long long begin_ns, ino;	/* ino of an IO: REC_PLACE | the sector looked up last, if any */
 	unsigned int dev, why;		/* enum at_pause */
 	unsigned int transaction, journal_tid;	/* the one that was committing, and by whom; 0 unknown */
+	unsigned int fault, pad;	/* 1: in a page fault, in no call */
 };
 
 struct rec_conn_end {

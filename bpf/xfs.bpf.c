@@ -17,18 +17,22 @@ int xfs_force(void *ctx)
 	return 0;
 }
 
+static __always_inline int log_waits(struct xlog___at *log)
+{
+	op_hint(REC_PAUSE_LOG, log ? BPF_CORE_READ(log, l_mp, m_super, s_dev) : 0);
+	return 0;
+}
+
 SEC("tp_btf/xfs_log_grant_sleep")
 int BPF_PROG(xfs_grant_sleep, struct xlog___at *log)
 {
-	op_hint(REC_PAUSE_LOG, BPF_CORE_READ(log, l_mp, m_super, s_dev));
-	return 0;
+	return log_waits(log);
 }
 
 SEC("tp_btf/xfs_log_cil_wait")
 int BPF_PROG(xfs_cil_wait, struct xlog___at *log)
 {
-	op_hint(REC_PAUSE_LOG, BPF_CORE_READ(log, l_mp, m_super, s_dev));
-	return 0;
+	return log_waits(log);
 }
 
 /* Buffers of the log that are waited for or on their way. */

@@ -288,11 +288,18 @@ void join_end(struct join *j)
 		tell(j, j->pending);
 }
 
+/* It looked for what these clients sent, lost nothing, and saw none of it. */
+static bool is_blind(const struct jtrail *t)
+{
+	return t->probe && !t->met && (t->covered[AT_COVER_APPEND] || t->covered[AT_COVER_REQUEST]) &&
+	       !may_lack(t, AT_EV_APPEND) && !may_lack(t, AT_EV_ARRIVAL);
+}
+
 bool join_is_foreign(const struct join *j, const struct trail *t)
 {
 	for (uint32_t i = 0; j->nr_sent && i < j->nr_trails; i++)
 		if (j->trails[i]->t == t)
-			return j->trails[i]->probe && !j->trails[i]->met;
+			return is_blind(j->trails[i]);
 	return false;
 }
 

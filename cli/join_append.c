@@ -8,6 +8,8 @@
 #include <acktrail/kafka.h>
 #include "join_int.h"
 
+#define INDEX_SOON	(5 * JOIN_MS)	/* it is written right behind the log; a thread may have no CPU for a moment */
+
 static struct file *file_find(struct join *j, struct jtrail *t, uint32_t id)
 {
 	void **near = near_slot(t, NEAR_FILE, id);
@@ -97,20 +99,22 @@ static bool part_of_pause(const struct ev_pause *e, enum tl_part_name *part)
  * An append goes to the indexes, too, by a mapping, so that no call shows it: a page that has to be made writable
  * may wait as a write does, and again and again.  And the log is held meanwhile.
  */
-static void index_waits(struct link_state *st, const struct tl_attempt *a, const struct ev_pause *e,
+static bool index_waits(struct link_state *st, const struct tl_attempt *a, const struct ev_pause *e,
 			enum tl_part_name part, int64_t begin, int64_t end)
 {
-	if (st->breq && st->breq->answered_ns && st->breq->answered_ns <= begin)
-		return;
+	if ((st->breq && st->breq->answered_ns && st->breq->answered_ns < end) ||
+	    (a->sync_begin_ns && a->sync_begin_ns < end) || begin - a->append_end_ns - st->index.end > INDEX_SOON)
+		return false;
 	if (st->index.end && st->index.part == part && begin >= a->append_end_ns + st->index.end)
 		st->index.ns += end - begin;
 	else if (end - begin > st->index.ns)
 		st->index.ns = end - begin;
 	else
-		return;
+		return false;
 	st->index.end = end - a->append_end_ns;
 	st->index.dev = e->dev;
 	st->index.part = part;
+	return true;
 }
 
 void append_pause(struct join *j, struct jtrail *t, const struct event *ev)
@@ -119,20 +123,20 @@ void append_pause(struct join *j, struct jtrail *t, const struct event *ev)
 	int64_t begin = event_axis(ev, ev->pause.begin_ns), end = event_axis(ev, ev->ns);
 	enum tl_part_name part;
 	struct bthread *th;
+	bool any = false;
 
-	if (ev->pause.ino && ev->pause.why != AT_PAUSE_JOURNAL)
-		return;			/* in its write, or in a sync */
 	HASH_FIND(hh, j->threads, &key, sizeof(key), th);
-	if (!th || !th->links.nr || begin < th->end_ns || end - begin < JOIN_MS || !part_of_pause(&ev->pause, &part))
+	if (!th || !th->links.nr || !ev->pause.fault || begin < th->end_ns || end - begin < JOIN_MS ||
+	    !part_of_pause(&ev->pause, &part))
 		return;
 	for (uint32_t i = 0; i < th->links.nr; i++) {
 		struct jbatch *jb = th->links.at[i].batch;
 		uint32_t n = th->links.at[i].attempt;
 
-		if (jb)
-			index_waits(&jb->state[n], &jb->b.attempts[n], &ev->pause, part, begin, end);
+		any |= jb && index_waits(&jb->state[n], &jb->b.attempts[n], &ev->pause, part, begin, end);
 	}
-	plog_pause(j, t, th, end);
+	if (any)
+		plog_pause(j, t, th, end);
 }
 
 /* What lies in a sync, or behind the answer, is none of it. */
@@ -419,6 +423,7 @@ static void adopt(struct join *j, struct jbatch *jb, uint32_t n, struct jbatch *
 	a->sync = from->sync;
 	a->index = from->index;
 	chains_move(&jb->state[n], &other->state[0]);
+	jb->state[n].index = other->state[0].index;
 	jb->state[n].appender = other->state[0].appender;
 	jb->state[n].thread = th;
 	jb->b.broker_seen = true;

@@ -213,7 +213,7 @@ static void say_foreign(struct joined *c, const struct join *j)
 		if (!join_is_foreign(j, t) || c->foreign_said)
 			continue;
 		say("trail %s: its probe saw none of the batches that these clients sent: it witnessed another broker, "
-		    "or another time", t->path);
+		    "other topics, or another time", t->path);
 	}
 	c->foreign_said = true;
 }

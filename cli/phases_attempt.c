@@ -242,7 +242,8 @@ static void stalled_append(struct cut *c, struct tl_phase *p, const struct tl_at
 		of.ns = a->append_end_ns - a->append_begin_ns + indexed;
 		of.part[st->index.part] += st->index.ns;
 		of.seen = true;
-		parts_on(c->j, st->appender->index, st->index.dev, &of);
+		if (st->index.dev)
+			parts_on(c->j, st->appender->index, st->index.dev, &of);
 	}
 	set_parts(c, p, &of);
 	if (st->stall && 2 * st->stall->ns >= p->ns)

@@ -240,7 +240,8 @@ static void summary_json(struct why *args)
 void why_summary(struct why *args)
 {
 	/* A retry may have regrouped messages: then the account alone knows. */
-	uint64_t repeats = filter_rows_alone(&args->c.filter) ? 0 : accounts_repeats(args->accounts);
+	bool some = filter_rows_alone(&args->c.filter) || args->c.filter.outcomes;
+	uint64_t repeats = some ? 0 : accounts_repeats(args->accounts);
 
 	if (repeats > args->repeats)
 		args->repeats = repeats;

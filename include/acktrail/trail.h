@@ -334,10 +334,11 @@ E(COVERAGE, coverage, 50, "attached, or ended", \
 	F(u32, what) F(u32, on), "text")	/* one for each kind of evidence: given, or why not */ \
 E(PAUSE, pause, 51, "journal handle, dirty throttling or page wait ended", \
 	F(u64, begin_ns) F(u64, dev) \
-	F(u64, ino)				/* 0: outside of write and sync, in a page fault; of an IO: 1 << 63 | sector looked up last */ \
+	F(u64, ino)				/* of an IO: 1 << 63 | sector looked up last */ \
 	F(u32, pid) F(u32, why)			/* enum at_pause */ \
 	F(u64, transaction)			/* journal: the one then being committed, 0 unknown */ \
-	F(u32, journal_tid) F(u32, pad), "")	/* and by which thread */
+	F(u32, journal_tid)			/* and by which thread */ \
+	F(u32, fault), "")			/* 1: in a page fault, in no call: of a file that is written by a mapping */
 
 /* Bits of INSTANCE.flags. */
 #define AT_INST_IDEMPOTENT	1u

@@ -154,6 +154,14 @@ static void connection(struct feed *f, uint64_t ms, uint32_t conn)
 	give(f, ev);
 }
 
+/* What most tests begin with: instance 1 of topic 1, and its connection 1. */
+static void producer(struct feed *f, uint32_t flags, uint32_t max_in_flight)
+{
+	topic(f, &f->client, 1, "orders");
+	instance(f, 900, flags, max_in_flight);
+	connection(f, 950, 1);
+}
+
 static void connection_end(struct feed *f, uint64_t ms, uint32_t conn)
 {
 	struct event ev = at(&f->client, AT_EV_CONN_END, ms);
@@ -435,7 +443,7 @@ __attribute__((unused)) static void *const feed_unused[] = {
 	(void *)connection_end, (void *)called_back, (void *)flushed, (void *)arrival_ended,
 	(void *)answered, (void *)synced, (void *)appended, (void *)arrived, (void *)probe,
 	(void *)phase_ms, (void *)phase_of, (void *)unsound, (void *)replied, (void *)feed_end,
-	(void *)acks, (void *)written, (void *)instance, (void *)connection, (void *)feed_new,
+	(void *)acks, (void *)written, (void *)instance, (void *)connection, (void *)producer, (void *)feed_new,
 	(void *)feed_free, (void *)topic,
 };
 

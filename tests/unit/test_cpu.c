@@ -20,9 +20,7 @@ static struct feed *begun(uint32_t flags)
 {
 	struct feed *f = feed_new();
 
-	topic(f, &f->client, 1, "orders");
-	instance(f, 900, flags, 1000000);
-	connection(f, 950, 1);
+	producer(f, flags, 1000000);
 	written(f, 981, &before);
 	replied(f, 986, &before, 0, 10);
 	acks(f, 986, 1, 0, 0, 2, 10, 5, 980, 980);

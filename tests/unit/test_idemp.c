@@ -67,9 +67,7 @@ static struct feed *begun(int16_t error)
 	struct feed *f = feed_new();
 	struct event ev;
 
-	topic(f, &f->client, 1, "orders");
-	instance(f, 900, AT_INST_IDEMPOTENT, 5);
-	connection(f, 950, 1);
+	producer(f, AT_INST_IDEMPOTENT, 5);
 	ev = at(&f->client, AT_EV_CONN, 950);
 	ev.conn.conn = 2;
 	ev.conn.inst = 1;
@@ -164,9 +162,7 @@ static int64_t behind_first(int32_t first_sequence, uint64_t replies_lost)
 	int64_t ms = -1;
 
 	f->client.account.lost[AT_EV_REPLY] = replies_lost;
-	topic(f, &f->client, 1, "orders");
-	instance(f, 900, AT_INST_IDEMPOTENT, 5);
-	connection(f, 950, 1);
+	producer(f, AT_INST_IDEMPOTENT, 5);
 	asked(f, 960, 1, 1, KAFKA_INIT_PRODUCER_ID);
 	written_in(f, 1010, &first, 0);
 	if (!replies_lost)

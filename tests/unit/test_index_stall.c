@@ -15,40 +15,38 @@ static const struct bat behind = { 1, 5, 1, 0xb, 1, 0, 0, 1001, 0 };
 
 enum { HANDLER = 50 };
 
-static void paused_for(struct feed *f, uint64_t begin, uint64_t end, uint32_t why, uint64_t ino)
+static void paused_for(struct feed *f, uint64_t begin, uint64_t end, uint32_t why, bool fault)
 {
 	struct event ev = at(&f->probe, AT_EV_PAUSE, end);
 
 	ev.tid = HANDLER;
 	ev.pause.begin_ns = begin * MS;
 	ev.pause.dev = 7;
-	ev.pause.ino = ino;
 	ev.pause.pid = 9;
 	ev.pause.why = why;
+	ev.pause.fault = fault;
 	ev.pause.transaction = why == AT_PAUSE_JOURNAL ? 77 : 0;
 	give(f, ev);
 }
 
 static void paused(struct feed *f, uint64_t begin, uint64_t end)
 {
-	paused_for(f, begin, end, AT_PAUSE_JOURNAL, 0);
+	paused_for(f, begin, end, AT_PAUSE_JOURNAL, true);
 }
 
 /* The first is appended at 1003, and answered at 1210; what was sent behind it is read then. */
-static struct feed *fed(uint64_t pause, uint64_t until, uint64_t sync_end)
+static struct feed *fed_of(uint64_t pause, uint64_t until, uint64_t sync_end, bool fault)
 {
 	struct feed *f = feed_new();
 
-	topic(f, &f->client, 1, "orders");
-	instance(f, 900, 0, 1000000);
-	connection(f, 950, 1);
+	producer(f, 0, 1000000);
 	probe(f);
 	written(f, 1001, &ahead);
 	arrived(f, 1002, 1002, &ahead);
 	written(f, 1002, &behind);
 	appended(f, 1003, 1004, HANDLER, &ahead, 10);
 	if (until < 1210)
-		paused(f, pause, until);
+		paused_for(f, pause, until, AT_PAUSE_JOURNAL, fault);
 	if (sync_end)
 		synced(f, 1004, sync_end, HANDLER, FILE_SEGMENT, AT_CALL_FSYNC);
 	answered(f, 1210, &ahead);
@@ -66,6 +64,26 @@ static struct feed *fed(uint64_t pause, uint64_t until, uint64_t sync_end)
 	assert_null(unsound(f->out[0]));
 	assert_null(unsound(f->out[1]));
 	return f;
+}
+
+static struct feed *fed(uint64_t pause, uint64_t until, uint64_t sync_end)
+{
+	return fed_of(pause, until, sync_end, true);
+}
+
+/* In a call of its own, which need be none for this batch; or so late that something else was done before. */
+static void test_another_wait(void **state)
+{
+	struct feed *f = fed_of(1005, 1205, 0, false);
+
+	(void)state;
+	assert_int_equal(phase_ms(f->out[0], TL_PHASE_APPEND), 1);
+	assert_int_equal(f->out[0]->verdict.cause, TL_CAUSE_BROKER_SIDE);
+	feed_free(f);
+	f = fed_of(1055, 1205, 0, true);
+	assert_int_equal(phase_ms(f->out[0], TL_PHASE_APPEND), 1);
+	assert_int_equal(f->out[0]->verdict.cause, TL_CAUSE_BROKER_SIDE);
+	feed_free(f);
 }
 
 static void test_index(void **state)
@@ -110,20 +128,18 @@ static void test_throttled(void **state)
 	const struct tl_parts *parts;
 
 	(void)state;
-	topic(f, &f->client, 1, "orders");
-	instance(f, 900, 0, 1000000);
-	connection(f, 950, 1);
+	producer(f, 0, 1000000);
 	probe(f);
 	written(f, 1001, &ahead);
 	arrived(f, 1002, 1002, &ahead);
 	appended(f, 1003, 1004, HANDLER, &ahead, 10);
-	paused_for(f, 1004, 1010, AT_PAUSE_JOURNAL, 0);
+	paused_for(f, 1004, 1010, AT_PAUSE_JOURNAL, true);
 	for (uint64_t ms = 1010; ms < 1130; ms += 40)
-		paused_for(f, ms, ms + 39, AT_PAUSE_DIRTY, 0);
-	paused_for(f, 1141, 1399, AT_PAUSE_PAGE, 4711);
+		paused_for(f, ms, ms + 39, AT_PAUSE_DIRTY, true);
+	paused_for(f, 1141, 1399, AT_PAUSE_PAGE, false);
 	synced(f, 1140, 1400, HANDLER, FILE_SEGMENT, AT_CALL_FSYNC);
 	answered(f, 1401, &ahead);
-	paused_for(f, 1402, 1900, AT_PAUSE_DIRTY, 0);
+	paused_for(f, 1402, 1900, AT_PAUSE_DIRTY, true);
 	replied(f, 1901, &ahead, 0, 10);
 	acks(f, 1901, 1, 0, 0, 1, 10, 1, 1000, 1000);
 	feed_end(f);
@@ -140,6 +156,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_index),
+		cmocka_unit_test(test_another_wait),
 		cmocka_unit_test(test_sync),
 		cmocka_unit_test(test_throttled),
 		cmocka_unit_test(test_behind_the_answer),

@@ -13,9 +13,7 @@ static struct feed *begun(void)
 {
 	struct feed *f = feed_new();
 
-	topic(f, &f->client, 1, "orders");
-	instance(f, 900, 0, 1000000);
-	connection(f, 950, 1);
+	producer(f, 0, 1000000);
 	return f;
 }
 
@@ -450,9 +448,7 @@ static void test_callback(void **state)
 	struct bat b = { 1, 4, 1, 0xabc, 5, 0, 0, 1000, 0 };
 
 	(void)state;
-	topic(f, &f->client, 1, "orders");
-	instance(f, 900, AT_INST_DR_MSG_CB, 1000000);
-	connection(f, 950, 1);
+	producer(f, AT_INST_DR_MSG_CB, 1000000);
 	written(f, 1006, &b);
 	replied(f, 1010, &b, 0, 40);
 	acks(f, 1010, 1, 0, 0, 2, 40, 5, 1000, 1000);
@@ -474,9 +470,7 @@ static void test_callback_before_acks(void **state)
 	struct bat a = { 1, 4, 1, 0xa, 5, 0, 0, 1000, 0 }, b = { 1, 5, 1, 0xb, 5, 0, 0, 1010, 0 };
 
 	(void)state;
-	topic(f, &f->client, 1, "orders");
-	instance(f, 900, AT_INST_DR_MSG_CB, 1000000);
-	connection(f, 950, 1);
+	producer(f, AT_INST_DR_MSG_CB, 1000000);
 	written(f, 1006, &a);
 	written(f, 1016, &b);
 	replied(f, 1020, &a, 0, 40);
@@ -500,9 +494,7 @@ static void test_callback_in_parts(void **state)
 	struct bat b = { 1, 4, 1, 0xa, 10, 0, 0, 1000, 1900 };
 
 	(void)state;
-	topic(f, &f->client, 1, "orders");
-	instance(f, 900, AT_INST_DR_MSG_CB, 1000000);
-	connection(f, 950, 1);
+	producer(f, AT_INST_DR_MSG_CB, 1000000);
 	written(f, 1950, &b);
 	acks(f, 6500, 1, 0, TIMED_OUT, 1, -1, 4, 1000, 1300);
 	called_back(f, 6501, 6502, 1, 0, TIMED_OUT, 4);

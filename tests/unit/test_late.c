@@ -18,9 +18,7 @@ static struct feed *regrouped(bool read)
 {
 	struct feed *f = feed_new();
 
-	topic(f, &f->client, 1, "orders");
-	instance(f, 900, 0, 1000000);
-	connection(f, 950, 1);
+	producer(f, 0, 1000000);
 	probe(f);
 	written(f, 1106, &first);
 	connection_end(f, 3000, 1);

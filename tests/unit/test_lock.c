@@ -23,9 +23,7 @@ static const struct tl_phase *queued(struct feed *f, uint32_t waker, uint64_t sl
 {
 	struct event ev = at(&f->probe, AT_EV_WAKE, 1405);
 
-	topic(f, &f->client, 1, "orders");
-	instance(f, 900, 0, 1000000);
-	connection(f, 950, 1);
+	producer(f, 0, 1000000);
 	connection(f, 960, 2);
 	probe(f);
 	written(f, 1001, &first);

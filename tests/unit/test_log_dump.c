@@ -153,9 +153,7 @@ static enum tl_in_log second(bool holds_second, bool holds_third, bool first_mis
 	join_free(f->j);
 	f->j = join_new(&conf);
 	join_add_trail(f->j, &f->client);
-	topic(f, &f->client, 1, "orders");
-	instance(f, 900, 0, 1000000);
-	connection(f, 950, 1);
+	producer(f, 0, 1000000);
 	written(f, 1006, &a);
 	replied(f, 1010, &a, 0, 0);
 	acks(f, 1010, 1, 0, 0, 2, 0, 1, 1000, 1000);

@@ -14,9 +14,7 @@ static struct feed *begun(void)
 {
 	struct feed *f = feed_new();
 
-	topic(f, &f->client, 1, "orders");
-	instance(f, 900, 0, 1000000);
-	connection(f, 950, 1);
+	producer(f, 0, 1000000);
 	return f;
 }
 
@@ -211,9 +209,7 @@ static void test_window(void **state)
 	struct bat a = { 1, 4, 1, 0xa, 5, 0, 0, 1000, 0 }, b = { 1, 5, 1, 0xb, 5, 0, 0, 1010, 0 };
 
 	(void)state;
-	topic(f, &f->client, 1, "orders");
-	instance(f, 900, 0, 1);
-	connection(f, 950, 1);
+	producer(f, 0, 1);
 	probe(f);
 	written(f, 1006, &a);
 	broker_does(f, &a, 1007, 400, 50, 10);

@@ -104,9 +104,7 @@ static void test_no_proof(void **unused)
 	for (int killed = 0; killed < 2; killed++) {
 		struct feed *f = feed_new();
 
-		topic(f, &f->client, 1, "orders");
-		instance(f, 900, 0, 1000000);
-		connection(f, 950, 1);
+		producer(f, 0, 1000000);
 		f->probe.newest_ns = (killed ? 1500 : 9000) * MS;
 		f->probe.gone = true;
 		probe(f);

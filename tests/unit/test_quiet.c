@@ -18,9 +18,7 @@ static struct feed *begun(void)
 {
 	struct feed *f = feed_new();
 
-	topic(f, &f->client, 1, "orders");
-	instance(f, 900, 0, 1000000);
-	connection(f, 950, 1);
+	producer(f, 0, 1000000);
 	connection(f, 950, 2);
 	probe(f);
 	written(f, 981, &before);

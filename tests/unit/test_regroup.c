@@ -21,9 +21,7 @@ static struct feed *refused(uint32_t times, bool more)
 	struct feed *f = feed_new();
 	uint64_t ms = 1005;
 
-	topic(f, &f->client, 1, "orders");
-	instance(f, 900, 0, 1000000);
-	connection(f, 950, 1);
+	producer(f, 0, 1000000);
 	for (uint32_t i = 0; i < times; i++, ms += 120) {
 		struct bat b = { 1, 4 + i, 1, 0xab0, 1, 0, 0, 1000, 1000 };
 

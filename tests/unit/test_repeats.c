@@ -101,6 +101,15 @@ static void acked(struct made *m, uint64_t ms, uint32_t conn, uint32_t crc, uint
 	made_commit(m, AT_LAST);
 }
 
+static void covers_appends(struct made *m)
+{
+	struct ev_coverage *e = made_event(m, AT_LAST, AT_EV_COVERAGE, T0, sizeof(*e), "");
+
+	e->what = AT_COVER_APPEND;
+	e->on = 1;
+	made_commit(m, AT_LAST);
+}
+
 static void appended(struct made *m, uint64_t ms, uint32_t crc, uint32_t count, int64_t offset)
 {
 	struct ev_append *e = made_event(m, AT_LAST, AT_EV_APPEND, T0 + ms * MS, sizeof(*e), "");
@@ -141,6 +150,7 @@ static char *told(int (*cmd)(int, char **), enum seen seen, const char *option, 
 	c.w.account->cell[0][0].n[AT_ACKED] = 6;
 	c.w.account->nr_instances = 1;
 	a_topic(&p);
+	covers_appends(&p);
 	appended(&p, 125, seen == OTHERS ? 0xc : 0xb, 6, seen == OTHERS ? 77 : 0);
 	if (seen == BOTH)
 		appended(&p, 900, 0xa, 4, 6);

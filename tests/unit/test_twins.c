@@ -45,9 +45,7 @@ static void told_apart(uint64_t theirs, const char *client_id)
 	struct feed *f = feed_new();
 	uint32_t rows = 0;
 
-	topic(f, &f->client, 1, "orders");
-	instance(f, 900, 0, 1000000);
-	connection(f, 950, 1);
+	producer(f, 0, 1000000);
 	probe(f);
 	if (theirs < 1005)
 		stranger(f, theirs, client_id, 20);
