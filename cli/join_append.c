@@ -346,7 +346,7 @@ static void replica_append(struct join *j, struct jbatch *head, struct jtrail *t
 		t->met |= jb->b.client;
 		link_add(&th->copies, jb, jb->b.nr_replicas);
 		jb->copier[jb->b.nr_replicas] = th;
-		jb->b.replicas[jb->b.nr_replicas++] = (struct tl_replica){ broker, ns, 0 };
+		jb->b.replicas[jb->b.nr_replicas++] = (struct tl_replica){ .broker = broker, .append_ns = ns };
 		return;
 	}
 }

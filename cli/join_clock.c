@@ -53,6 +53,29 @@ static void hold_order(struct tl_attempt *a)
 		a->response_written_ns = a->response_read_ns;
 }
 
+/* A follower's times of its copy, on the clock of the batch's own. */
+static void place_copy(struct join *j, struct jbatch *jb, uint32_t nr, const struct jtrail *to)
+{
+	const struct jtrail *from = j->trails[jb->copier[nr]->key.trail];
+	struct tl_replica *r = &jb->b.replicas[nr];
+	int64_t *times[] = { &r->append_ns, &r->sync_end_ns };
+	struct clock *tie;
+
+	r->known = TL_KNOWN_EXACT;
+	if (clocks_same(from->t, to->t))
+		return;
+	tie = clocks_tie(j->conf.clocks, from->t, to->t);
+	r->known = tie ? TL_KNOWN_ACROSS : TL_KNOWN_UNKNOWN;
+	for (unsigned i = 0; tie && i < sizeof(times) / sizeof(*times); i++) {
+		int64_t bound = 0;
+
+		if (*times[i] && !clocks_place(tie, from->t, to->t, times[i], &bound))
+			r->known = TL_KNOWN_UNKNOWN;
+		if (bound > r->bound_ns)
+			r->bound_ns = bound;
+	}
+}
+
 void broker_times(struct join *j, struct jbatch *jb)
 {
 	for (uint32_t i = 0; i < jb->b.nr_attempts; i++) {
@@ -82,6 +105,8 @@ void broker_times(struct join *j, struct jbatch *jb)
 			a->broker_known = TL_KNOWN_INFERRED;
 		}
 	}
+	for (uint32_t i = 0; i < jb->b.nr_replicas; i++)
+		place_copy(j, jb, i, jb->trail);
 	if (!jb->replied_ok && jb->b.nr_attempts)
 		jb->b.counted = jb->b.nr_attempts - 1;
 	if (jb->b.on_disk_ns && jb->b.nr_attempts)

@@ -160,6 +160,7 @@ struct join {
 	struct { struct pool batch, req, breq, ident, sequence, place; } pool;
 	struct jbatch *pending;
 	uint32_t nr_pending;
+	int64_t	 fading_ns;		/* what was answered until then is soon forgotten on some connection */
 	uint64_t nr_told, nr_sent;	/* rows, and of clients' batches that were sent */
 };
 

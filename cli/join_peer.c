@@ -27,6 +27,14 @@ void spans_add(struct spans *s, int64_t begin, int64_t end)
 
 	if (end <= begin)
 		return;
+	/* Told late, one may begin before others that it holds: none counts twice. */
+	for (; s->nr && begin < s->iv[last].begin && end > s->iv[last].begin && s->iv[last].cause == TL_CAUSE_UNKNOWN;
+	     last = (s->nr - 1) % JOIN_SPANS) {
+		if (end < s->iv[last].end)
+			end = s->iv[last].end;
+		s->iv[last].begin = s->iv[last].end = 0;
+		s->nr--;
+	}
 	/* A window that opens for an instant and fills again was never open. */
 	if (!s->nr || begin - s->iv[last].end >= JOIN_MS || begin < s->iv[last].begin)
 		spans_put(s, begin, end);

@@ -5,6 +5,7 @@
  * is remembered, for those that come behind it.
  */
 #include <stdlib.h>
+#include "clocks.h"
 #include "join_int.h"
 
 #define NEXT_READ	(1000 * JOIN_MS)	/* it lay there meanwhile, or did not wait for this one */
@@ -17,6 +18,20 @@ static int64_t after_append(const struct link_state *st, const struct tl_attempt
 	if (a->index_end_ns || a->sync_end_ns)
 		return (a->index_end_ns ? a->index_end_ns : a->sync_end_ns) + shift;
 	return a->append_end_ns + append_indexed(st, a) + shift;
+}
+
+/* When a follower had its copy, on the broker's clock; 0: that is no clock of this broker's, or nobody waited for it. */
+static int64_t copied(const struct join *j, const struct breq *r, const struct jbatch *jb, const struct tl_attempt *a, uint32_t nr)
+{
+	const struct tl_replica *copy = &jb->b.replicas[nr];
+	int64_t has = copy->sync_end_ns > copy->append_ns ? copy->sync_end_ns : copy->append_ns;
+	/* Of a batch that is told they are on its client's clock. */
+	int64_t shift = copy->known && a->read_ns ? r->read_ns - a->read_ns : 0;
+
+	if (r->acks >= 0 || !clocks_same(j->trails[jb->copier[nr]->key.trail]->t, r->bconn->trail->t))
+		return 0;
+	has += shift;
+	return r->written_ns && has > r->written_ns ? r->written_ns : has;
 }
 
 /* ---- what it was busy with, as far as known yet ---- */
@@ -47,10 +62,8 @@ static void busy_batch(struct join *j, const struct breq *r, struct busy *b, str
 	b->append += a->append_end_ns - a->append_begin_ns + append_indexed(st, a);
 	b->fsync += a->sync.ns + a->index.ns;
 	for (uint32_t i = 0; a->append_end_ns && i < jb->b.nr_replicas; i++) {
-		const struct tl_replica *copy = &jb->b.replicas[i];
-		int64_t has = copy->sync_end_ns > copy->append_ns ? copy->sync_end_ns : copy->append_ns;
+		int64_t has = copied(j, r, jb, a, i) - after_append(st, a, r->read_ns);
 
-		has -= after_append(st, a, r->read_ns);
 		if (has > b->follower)
 			b->follower = has;
 	}
@@ -121,6 +134,8 @@ static struct busy *bconn_remember(struct join *j, struct breq *r)
 	if (!c->ring)
 		c->ring = join_alloc(JOIN_BUSY * sizeof(*c->ring));
 	slot = &c->ring[c->nr_busy++ % JOIN_BUSY];
+	if (c->nr_busy >= JOIN_BUSY / 2 && c->ring[(c->nr_busy - JOIN_BUSY / 2) % JOIN_BUSY].answered > j->fading_ns)
+		j->fading_ns = c->ring[(c->nr_busy - JOIN_BUSY / 2) % JOIN_BUSY].answered;
 	__builtin_prefetch(&c->ring[c->nr_busy % JOIN_BUSY].why, 1);	/* written the next time, and long unused */
 	chain_put(slot->why);
 	*slot = busy_of(j, r);
@@ -149,12 +164,10 @@ static void lock_again(struct join *j, const struct breq *r, struct jbatch *jb, 
 	int64_t from = after_append(&jb->state[n], a, r->read_ns);
 
 	for (uint32_t i = 0; i < jb->b.nr_replicas; i++) {
-		const struct tl_replica *copy = &jb->b.replicas[i];
+		int64_t has = copied(j, r, jb, a, i);
 
-		if (copy->append_ns > from)
-			from = copy->append_ns;
-		if (copy->sync_end_ns > from)
-			from = copy->sync_end_ns;
+		if (has > from)
+			from = has;
 	}
 	if (a->append_end_ns && !jb->state[n].after)
 		jb->state[n].after = lock_wait(j, jb, r->bconn->trail, from, r->answered_ns, true);

@@ -361,6 +361,29 @@ static const char *broker_name(struct join *j, int32_t broker)
 	return join_intern(j, text, (size_t)snprintf(text, sizeof(text), "broker %d", broker));
 }
 
+/* Followers that were seen to append only after the leader held it up: those that it waited for. */
+static void until_followers(struct cut *c, const struct link_state *st, const struct tl_attempt *a,
+			    enum tl_known known, int64_t bound)
+{
+	int16_t acks = st->breq ? st->breq->acks : st->req ? st->req->acks : -1;
+
+	for (uint32_t k = 0; acks < 0 && k < c->b->nr_replicas; k++) {
+		const struct tl_replica *r = &c->b->replicas[k];
+		int64_t until = r->append_ns;
+		struct tl_phase *p;
+
+		/* A copy behind the answer is of one that was not in sync. */
+		if (r->known == TL_KNOWN_UNKNOWN || (a->response_written_ns && until > a->response_written_ns))
+			continue;
+		if (r->sync_end_ns > until && !(a->response_written_ns && r->sync_end_ns > a->response_written_ns))
+			until = r->sync_end_ns;
+		p = until > c->at ? go(c, TL_PHASE_REPLICATION, until, weaker(known, r->known),
+				       r->bound_ns > bound ? r->bound_ns : bound) : NULL;
+		if (p && r->broker >= 0)
+			p->culprit = broker_name(c->j, r->broker);
+	}
+}
+
 void phases_attempt(struct cut *c, uint32_t i, int64_t limit)
 {
 	struct tl_attempt *a = &c->b->attempts[i];
@@ -393,15 +416,7 @@ void phases_attempt(struct cut *c, uint32_t i, int64_t limit)
 		set_parts(c, p, &a->sync);
 		p = go(c, TL_PHASE_INDEX, a->index_end_ns, known, bound);
 		set_parts(c, p, &a->index);
-		/* Followers that were seen to append only after the leader held it up. */
-		for (uint32_t k = 0; k < c->b->nr_replicas; k++) {
-			const struct tl_replica *r = &c->b->replicas[k];
-			int64_t until = r->sync_end_ns > r->append_ns ? r->sync_end_ns : r->append_ns;
-
-			p = until > c->at ? go(c, TL_PHASE_REPLICATION, until, known, bound) : NULL;
-			if (p && r->broker >= 0)
-				p->culprit = broker_name(c->j, r->broker);
-		}
+		until_followers(c, st, a, known, bound);
 	} else if (a->read_ns && !a->answered && st->breq && !st->breq->answered_ns) {
 		without_append(c, st, a);
 	}

@@ -124,11 +124,36 @@ static bool request_seen(const struct tl_batch *b)
 	return false;
 }
 
+/* The window is never told before what filled it most of the time. */
+static void filler_first(struct tl_verdict *v, const int64_t *filled)
+{
+	enum tl_cause most = TL_CAUSE_UNKNOWN;
+	struct tl_cause_share filler;
+	uint32_t w = 0, at = 0;
+	int64_t all = 0;
+
+	for (int c = 0; c < TL_NR_CAUSES; c++) {
+		all += filled[c];
+		if (filled[c] > filled[most])
+			most = (enum tl_cause)c;
+	}
+	while (w < v->nr && v->causes[w].cause != TL_CAUSE_WINDOW)
+		w++;
+	while (at < v->nr && v->causes[at].cause != most)
+		at++;
+	if (!all || at >= v->nr || at < w || 2 * all < v->causes[w].ns)
+		return;
+	filler = v->causes[at];
+	memmove(&v->causes[w + 1], &v->causes[w], (at - w) * sizeof(filler));
+	v->causes[w] = filler;
+}
+
 void verdict_of(struct tl_batch *b, int64_t slow_ns)
 {
 	struct tl_verdict *v = &b->verdict;
 	struct tally t[TL_NR_CAUSES];
-	int64_t total = 0, explained = 0, window = 0, locked = 0;
+	int64_t filled[TL_NR_CAUSES] = { 0 };	/* of the window's time what filled it */
+	int64_t total = 0, explained = 0, locked = 0;
 	enum tl_cause said = cause_of_answer(b);
 	const char *text = v->text;
 
@@ -146,7 +171,7 @@ void verdict_of(struct tl_batch *b, int64_t slow_ns)
 		/* A cascade: who filled the window first, the window beside it. */
 		if (p->name == TL_PHASE_WINDOW && c != TL_CAUSE_WINDOW) {
 			tally_add(&t[TL_CAUSE_WINDOW], p);
-			window += p->ns;
+			filled[c] += p->ns;
 		}
 		/* The lock, and what those who held it waited for. */
 		if (p->cause == TL_CAUSE_LOG_LOCK && p->behind != TL_CAUSE_UNKNOWN)
@@ -181,8 +206,6 @@ void verdict_of(struct tl_batch *b, int64_t slow_ns)
 		only(v, TL_CAUSE_UNKNOWN, total > 0 ? 1 - (double)explained / (double)total : 1);
 		v->causes[0].known = TL_KNOWN_UNKNOWN;
 	} else {
-		if (window && t[TL_CAUSE_WINDOW].ns >= total - window)
-			t[TL_CAUSE_WINDOW].ns -= 1;	/* never before what filled it */
 		t[TL_CAUSE_UNKNOWN].ns = 0;
 		rank(v, t, total);
 		/* Another's stall was behind the lock, the batch's own append was not it. */
@@ -195,14 +218,7 @@ void verdict_of(struct tl_batch *b, int64_t slow_ns)
 				v->causes[i + 1] = stall;
 				break;
 			}
-		for (uint32_t i = 0; i + 1 < v->nr; i++)
-			if (window && v->causes[i].cause == TL_CAUSE_WINDOW) {
-				struct tl_cause_share w = v->causes[i];
-
-				v->causes[i] = v->causes[i + 1];
-				v->causes[i + 1] = w;
-				break;
-			}
+		filler_first(v, filled);
 	}
 	if (!v->nr)
 		only(v, TL_CAUSE_UNKNOWN, 1);

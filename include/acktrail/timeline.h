@@ -199,7 +199,12 @@ struct tl_producer {
 	uint32_t max_in_flight, batch_messages;
 };
 
-struct tl_replica { int32_t broker; int64_t append_ns, sync_end_ns; };
+struct tl_replica {
+	int32_t	 broker;
+	int64_t	 append_ns, sync_end_ns;
+	enum tl_known known;		/* UNKNOWN: on a clock that is tied to none here, so not to be compared */
+	int64_t	 bound_ns;
+};
 
 struct tl_batch {
 	char	 id[64];

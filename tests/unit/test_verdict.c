@@ -124,6 +124,23 @@ static void test_cascade(void **state)
 	(void)state;
 	assert_int_equal(b.verdict.causes[0].cause, TL_CAUSE_LEADER_FSYNC);
 	assert_int_equal(b.verdict.causes[1].cause, TL_CAUSE_WINDOW);
+	/* Filled by two, the first of them leads; what has nothing to do with it stays where it is. */
+	b = MADE(TL_OUTCOME_EXPIRED,
+		 { .name = TL_PHASE_WINDOW, .ns = 300 * MS, .cause = TL_CAUSE_LEADER_FSYNC },
+		 { .name = TL_PHASE_WINDOW, .ns = 200 * MS, .cause = TL_CAUSE_NETWORK }, P(LINGER, 250));
+	assert_int_equal(b.verdict.causes[0].cause, TL_CAUSE_LEADER_FSYNC);
+	assert_int_equal(b.verdict.causes[1].cause, TL_CAUSE_WINDOW);
+	assert_int_equal(b.verdict.causes[2].cause, TL_CAUSE_LINGER);
+	b = MADE(TL_OUTCOME_EXPIRED,
+		 { .name = TL_PHASE_WINDOW, .ns = 600 * MS, .cause = TL_CAUSE_LEADER_FSYNC }, P(FSYNC, 50), P(LINGER, 60));
+	assert_int_equal(b.verdict.causes[0].cause, TL_CAUSE_LEADER_FSYNC);
+	assert_int_equal(b.verdict.causes[1].cause, TL_CAUSE_WINDOW);
+	assert_int_equal(b.verdict.causes[2].cause, TL_CAUSE_LINGER);
+	/* Mostly its own: what filled it for a moment does not lead. */
+	b = MADE(TL_OUTCOME_EXPIRED, P(WINDOW, 400),
+		 { .name = TL_PHASE_WINDOW, .ns = 50 * MS, .cause = TL_CAUSE_NETWORK }, P(NETWORK, 200));
+	assert_int_equal(b.verdict.causes[0].cause, TL_CAUSE_WINDOW);
+	assert_int_equal(b.verdict.causes[1].cause, TL_CAUSE_NETWORK);
 }
 
 static void test_cold_start(void **state)
