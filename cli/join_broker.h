@@ -36,8 +36,8 @@ struct bconn {
 	uint32_t tried;			/* how many addresses of clients were known when it was looked for among them */
 	int64_t	 end_ns, drained_ns, queue_since;
 	struct target *target;		/* the process; NULL unknown */
-	struct busy *ring;		/* JOIN_BUSY, or NULL */
-	uint32_t nr_busy;
+	struct busy *ring;		/* the last JOIN_BUSY of nr_busy; as many as there were, so far */
+	uint32_t nr_busy, ring_room;
 	struct breq *open;		/* read, not answered */
 };
 

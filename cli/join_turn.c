@@ -5,6 +5,7 @@
  * is remembered, for those that come behind it.
  */
 #include <stdlib.h>
+#include <string.h>
 #include "clocks.h"
 #include "join_int.h"
 
@@ -126,13 +127,25 @@ struct busy busy_of(struct join *j, const struct breq *r)
 	return b;
 }
 
+/* A fleet's connections are many, and most have few requests.  Not yet full it does not wrap. */
+static void ring_grow(struct bconn *c)
+{
+	uint32_t room = c->ring_room ? 2 * c->ring_room : 16;
+
+	c->ring = realloc(c->ring, room * sizeof(*c->ring));
+	if (!c->ring)
+		join_no_memory();
+	memset(&c->ring[c->ring_room], 0, (room - c->ring_room) * sizeof(*c->ring));
+	c->ring_room = room;
+}
+
 static struct busy *bconn_remember(struct join *j, struct breq *r)
 {
 	struct bconn *c = r->bconn;
 	struct busy *slot;
 
-	if (!c->ring)
-		c->ring = join_alloc(JOIN_BUSY * sizeof(*c->ring));
+	if (c->nr_busy == c->ring_room && c->ring_room < JOIN_BUSY)
+		ring_grow(c);
 	slot = &c->ring[c->nr_busy++ % JOIN_BUSY];
 	if (c->nr_busy >= JOIN_BUSY / 2 && c->ring[(c->nr_busy - JOIN_BUSY / 2) % JOIN_BUSY].answered > j->fading_ns)
 		j->fading_ns = c->ring[(c->nr_busy - JOIN_BUSY / 2) % JOIN_BUSY].answered;
