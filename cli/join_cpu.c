@@ -9,7 +9,6 @@
 
 #define NR_WAITS	1024u	/* remembered of a thread */
 #define NR_THREADS	256u	/* that ever waited for long; the first give way */
-#define AWAY		(5 * JOIN_MS)
 #define SLACK		(JOIN_MS / 5)	/* what it ran since it was asked */
 
 /* Of begin..end it waited so long, wherever. */
@@ -54,7 +53,7 @@ void cpu_event(struct join *j, struct jtrail *t, const struct event *ev)
 		/* It got a CPU once: what it waited was all at once, and right before. */
 		if (since > w.begin)
 			w.begin = since;
-	} else if (w.end - seen >= AWAY && seen > w.begin) {
+	} else if (w.end - seen >= CPU_TOLD && seen > w.begin) {
 		/* As little of it as can lie where nothing was seen of the thread. */
 		w.waited -= seen - w.begin;
 		w.begin = seen;

@@ -132,6 +132,7 @@ struct join {
 	uint32_t nr_stalls;
 	struct lib *lib;		/* join_lib.c; NULL: all was read on the wire */
 	struct cpu_thread *cpu_threads;	/* join_cpu.c */
+#define CPU_TOLD	(5 * JOIN_MS)	/* a thread that was away for so long had no CPU, or is told to have had one */
 
 	struct bconn *bconns;
 	struct breq *breqs;
@@ -272,6 +273,7 @@ void late_event(struct join *j, struct jtrail *t, const struct event *ev);
 enum tl_cause conn_says(const struct conn *c, int64_t from, int64_t to);
 bool conn_was_shut(const struct conn *c, int64_t from, int64_t to);	/* the other end took no more, by TCP's word */
 bool conn_local(const struct conn *c);			/* both ends on one host, nothing between */
+bool conn_may_be_local(const struct conn *c);
 bool conn_alive(const struct conn *c, int64_t from, int64_t to);
 bool conn_read_on(const struct conn *c, int64_t from, int64_t to);	/* the client kept at it */
 

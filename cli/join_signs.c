@@ -120,6 +120,12 @@ bool conn_local(const struct conn *c)
 	return c->told && !(c->peer && c->peer->relayed) && c->peer_hi == c->local_hi && c->peer_lo == c->local_lo;
 }
 
+/* For all that is known: what would tell may be lost. */
+bool conn_may_be_local(const struct conn *c)
+{
+	return conn_local(c) || (!c->told && may_lack(c->trail, AT_EV_CONN));
+}
+
 /*
  * Between a broker's answer and its reading: was the client at that socket in the later
  * half, and not only in the burst that ended it?  Then the bytes were not there.

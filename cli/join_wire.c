@@ -13,7 +13,7 @@
 
 bool wire_alone(const struct jbatch *jb)
 {
-	return !jb->inst_id && !jb->trail->has_producers;
+	return !jb->inst_id && !jb->trail->has_producers && !jb->trail->t->incomplete;
 }
 
 /* ---- what stands for its instance: there is one, as far as can be told ------------- */

@@ -135,6 +135,9 @@ static void of_client(struct cut *c)
 	told = go(c, TL_PHASE_CALLBACK, c->limit, TL_KNOWN_EXACT, 0);
 	quiet_client(c->jb->trail, told);
 	cpu_phase(c->j, c->jb->trail, c->jb->called_tid, told);
+	/* It may have had no CPU, if what would tell was lost. */
+	if (told && told->cause == TL_CAUSE_UNKNOWN && told->ns >= CPU_TOLD && may_lack(c->jb->trail, AT_EV_CPU_WAIT))
+		told->name = TL_PHASE_UNKNOWN;
 }
 
 /* A client that nobody witnessed: the broker's half. */

@@ -111,12 +111,14 @@ static void on_the_way(struct cut *c, struct tl_phase *p)
 	p->known = weaker(p->known, TL_KNOWN_INFERRED);
 }
 
-/* It came late, and what was ahead of it may be what was lost. */
+/* It came late, and what was ahead of it, or that there is no network, may be what was lost. */
 static enum tl_phase_name came_late(const struct cut *c, const struct bconn *bc, const struct tl_attempt *a,
 				    const struct link_state *st)
 {
-	if (a->arrived_ns - c->at < SHUT_SLACK ||
-	    (!may_lack(bc->trail, AT_EV_ANSWER) && !may_lack(bc->trail, AT_EV_ARRIVAL)))
+	bool blind = may_lack(bc->trail, AT_EV_ANSWER) || may_lack(bc->trail, AT_EV_ARRIVAL) ||
+		     (st->req && conn_may_be_local(st->req->conn) && !conn_local(st->req->conn));
+
+	if (a->arrived_ns - c->at < SHUT_SLACK || !blind)
 		return TL_PHASE_NETWORK;
 	if (st->req && conn_says(st->req->conn, c->at, a->arrived_ns) == TL_CAUSE_NETWORK)
 		return TL_PHASE_NETWORK;
@@ -346,11 +348,11 @@ static void until_response(struct cut *c, const struct link_state *st, const str
 
 	if (!p || !conn)
 		return;
-	if (!conn_local(conn) && conn_read_on(conn, p->begin_ns, end))
+	if (!conn_may_be_local(conn) && conn_read_on(conn, p->begin_ns, end))
 		p->cause = TL_CAUSE_NETWORK;
 	else if (conn_says(conn, p->begin_ns, end) == TL_CAUSE_NETWORK)
 		p->cause = TL_CAUSE_NETWORK;	/* what was sent meanwhile was not acknowledged */
-	else if (!a->response_read_ns && !conn_local(conn) && conn_alive(conn, p->begin_ns + READ_SLACK + a->bound_ns, end))
+	else if (!a->response_read_ns && !conn_may_be_local(conn) && conn_alive(conn, p->begin_ns + READ_SLACK + a->bound_ns, end))
 		p->cause = TL_CAUSE_NETWORK;	/* it was never there, for a client that was at that socket again */
 }
 

@@ -385,6 +385,11 @@ void parts_of_sync(struct join *j, struct jtrail *t, const struct event *ev, str
 	parts_union(l.iv, l.nr, begin, end, p->part);
 	if (ev->sync.flags & AT_SYNC_NAPS)
 		parts_settle(p, pause, np, (int64_t)ev->sync.slept_ns);
+	/* What is missing may be the commit, or the request, that it slept for. */
+	if (may_lack(t, AT_EV_COMMIT) || may_lack(t, AT_EV_BLOCK)) {
+		p->part[TL_PART_UNEXPLAINED] += p->part[TL_PART_LOCK];
+		p->part[TL_PART_LOCK] = 0;
+	}
 	parts_beneath(j, t->index, dev, begin, end, p);
 	parts_share(j, t, ev->sync.pid, begin, end, p);
 }
