@@ -13,34 +13,45 @@
 
 #include "conn_int.h"
 
-#define NR_FREE 64
-
 static uint32_t conn_ids;
-static struct conn *spare[NR_FREE];	/* closed connections to use again */
+/*
+ * Closed connections to use again, never unmapped: a thread may still hold one, or remember
+ * it (.sealed).  The address of the last one, and where that has no bits, how often one was
+ * taken: who read the top before cannot take it when it is there again.
+ */
+static uintptr_t spares;
+
+#define TAKEN ((uintptr_t)AT_PAGE - 1)	/* the bits that count */
 
 /* ---- birth --------------------------------------------------------------- */
 
 static struct conn *take_spare(void)
 {
-	for (unsigned i = 0; i < NR_FREE; i++) {
-		struct conn *c = __atomic_exchange_n(&spare[i], NULL, __ATOMIC_ACQ_REL);
+	uintptr_t top = __atomic_load_n(&spares, __ATOMIC_ACQUIRE), rest;
+	struct conn *c;
 
-		if (c)
-			return c;
-	}
-	return NULL;
+	do {
+		c = (struct conn *)(top & ~TAKEN);
+		if (!c)
+			return NULL;
+		rest = (uintptr_t)__atomic_load_n(&c->spare, __ATOMIC_RELAXED) | ((top + 1) & TAKEN);
+	} while (!__atomic_compare_exchange_n(&spares, &top, rest, false, __ATOMIC_ACQ_REL,
+					      __ATOMIC_ACQUIRE));
+	return c;
 }
 
+/* Its head stays as it is: closed, and with its number, until it is another's. */
 static void put_spare(struct conn *c)
 {
-	for (unsigned i = 0; i < NR_FREE; i++) {
-		struct conn *none = NULL;
+	uintptr_t top = __atomic_load_n(&spares, __ATOMIC_RELAXED);
+	uintptr_t queue = ((uintptr_t)c->queue + AT_PAGE - 1) & ~((uintptr_t)AT_PAGE - 1);
 
-		if (__atomic_compare_exchange_n(&spare[i], &none, c, false, __ATOMIC_ACQ_REL,
-						__ATOMIC_RELAXED))
-			return;
-	}
-	munmap(c, sizeof(*c));
+	if (c->tail)
+		madvise((void *)queue, (uintptr_t)(c + 1) - queue, MADV_DONTNEED);
+	do
+		__atomic_store_n(&c->spare, (struct conn *)(top & ~TAKEN), __ATOMIC_RELAXED);
+	while (!__atomic_compare_exchange_n(&spares, &top, (uintptr_t)c | (top & TAKEN), false,
+					    __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
 }
 
 struct conn *conn_new(int fd, uint64_t connect_ns)

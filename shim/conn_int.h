@@ -33,6 +33,7 @@ struct conn {
 	uint64_t unparsed;		/* bytes that passed a parser which is off */
 	uint64_t full_ns;		/* the socket has no room since then; 0: it has */
 	uint64_t next_sample_ns, next_unread_ns;	/* of tcp.c */
+	struct conn *spare;		/* closed, to use again: the next such one */
 
 	/* conn_sync.c: the session that each direction's parser belongs to, and whether it knows its place */
 	uint32_t out_session, in_session;

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* rooms CASE: rooms of the shim by themselves, in states that only a race brings an app to. */
+#include "../../shim/instance.c"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "../../shim/conn_int.h"
+
+#define MUST(what) do {								\
+	if (!(what)) {								\
+		fprintf(stderr, "rooms: line %d: %s\n", __LINE__, #what);	\
+		exit(1);							\
+	}									\
+} while (0)
+
+/* ---- connections ----------------------------------------------------------- */
+
+enum { NR = 200, ROUNDS = 400000, THREADS = 4 };
+
+/* More connections than ever are kept in other programs, and a thread remembers one that is closed. */
+static int sealed(void)
+{
+	struct conn *c[NR];
+	struct thread *t;
+
+	MUST(live_open());
+	for (int i = 0; i < NR; i++) {
+		MUST(c[i] = conn_new(1000 + i, at_now()));
+		MUST(t = thread_enter());
+		conn_identify(t, c[i], 1, 1);
+		conn_lib_request(t, c[i], 0, at_now());
+		thread_leave(t);
+		MUST(c[i]->tail == 1);
+	}
+	for (int i = 0; i < NR; i++)
+		conn_closed(c[i], AT_END_CLOSED, 0);
+	MUST(t = thread_enter());
+	conn_lib_response(t, 0);
+	thread_leave(t);
+	MUST(!c[NR - 1]->head);
+	/* The same memory is another connection's: not an answer to that one. */
+	for (int i = 0; i < NR; i++) {
+		struct conn *again = conn_new(2000 + i, at_now());
+		int k = 0;
+
+		while (k < NR && c[k] != again)
+			k++;
+		MUST(k < NR);
+		MUST(t = thread_enter());
+		conn_identify(t, again, 1, 1);
+		again->tail = 1;
+		conn_lib_response(t, 0);
+		thread_leave(t);
+		MUST(!again->head);
+	}
+	return 0;
+}
+
+static void *come_and_go(void *arg)
+{
+	int me = (int)(intptr_t)arg;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		struct conn *a = conn_new(me, 0), *b = conn_new(me, 0);
+
+		MUST(a && b && a != b);
+		MUST(a->fd == me && b->fd == me && !a->closed && !b->closed);
+		conn_closed(a, AT_END_CLOSED, 0);
+		MUST(b->fd == me && !b->closed);
+		conn_closed(b, AT_END_CLOSED, 0);
+	}
+	return NULL;
+}
+
+/* No connection is two threads'. */
+static int spare_ones(void)
+{
+	pthread_t thread[THREADS];
+
+	for (int i = 0; i < THREADS; i++)
+		MUST(!pthread_create(&thread[i], NULL, come_and_go, (void *)(intptr_t)(i + 1)));
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(thread[i], NULL);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct { const char *name; int (*run)(void); } all[] = {
+		{ "sealed", sealed }, { "spare-ones", spare_ones },
+	};
+
+	for (size_t i = 0; argc > 1 && i < sizeof(all) / sizeof(*all); i++)
+		if (!strcmp(argv[1], all[i].name))
+			return all[i].run();
+	return 2;
+}
