@@ -43,12 +43,17 @@ struct instance *instance_only(void)
 	struct instance *only = NULL;
 
 	for (uint32_t i = 0; i < nr; i++) {
-		if (!__atomic_load_n(&alive[i].rk, __ATOMIC_ACQUIRE) || alive[i].in->role ||
-		    __atomic_load_n(&alive[i].in->ending, __ATOMIC_RELAXED))
+		struct instance *in;
+
+		if (!__atomic_load_n(&alive[i].rk, __ATOMIC_ACQUIRE))
+			continue;
+		in = __atomic_load_n(&alive[i].in, __ATOMIC_ACQUIRE);
+		/* NULL: that slot is being taken, and a later one was taken meanwhile. */
+		if (!in || in->role || __atomic_load_n(&in->ending, __ATOMIC_RELAXED))
 			continue;
 		if (only)
 			return NULL;
-		only = alive[i].in;
+		only = in;
 	}
 	return only;
 }
@@ -65,7 +70,7 @@ static bool instance_reserve(struct instance *in)
 		if (!__atomic_compare_exchange_n(&alive[i].rk, &none, taken, false,
 						 __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 			continue;
-		alive[i].in = in;
+		__atomic_store_n(&alive[i].in, in, __ATOMIC_RELEASE);
 		in->slot = i + 1;
 		nr = __atomic_load_n(&nr_alive, __ATOMIC_RELAXED);
 		while (nr < i + 1 && !__atomic_compare_exchange_n(&nr_alive, &nr, i + 1, false,
@@ -304,7 +309,7 @@ void instance_restate(uint64_t now_ns)
 	struct thread *t = thread_enter();
 
 	for (uint32_t i = 0; t && i < nr; i++) {
-		const struct instance *in = alive[i].in;
+		const struct instance *in = __atomic_load_n(&alive[i].in, __ATOMIC_ACQUIRE);
 
 		if (__atomic_load_n(&alive[i].rk, __ATOMIC_ACQUIRE) && in && in->life == t->life &&
 		    in->born_ns && in->born_ns < now_ns && !__atomic_load_n(&in->ending, __ATOMIC_RELAXED))

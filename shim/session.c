@@ -57,11 +57,17 @@ void session_turn(void)
 {
 	struct live *l = live;
 	struct at_writer *w = l->trail;
+	const uint32_t *control;
 	uint32_t want;
 
 	if (thread_busy() || !w || __atomic_exchange_n(&l->turning, 1, __ATOMIC_ACQUIRE))
 		return;
-	want = __atomic_load_n(l->control, __ATOMIC_ACQUIRE);
+	control = __atomic_load_n(&l->control, __ATOMIC_ACQUIRE);
+	if (!control) {			/* exit() came between (live.c) */
+		__atomic_store_n(&l->turning, 0, __ATOMIC_RELEASE);
+		return;
+	}
+	want = __atomic_load_n(control, __ATOMIC_ACQUIRE);
 	l->obeyed = want;
 	if (want == AT_CONTROL_ON && !l->writer)
 		turn_on(l, w);

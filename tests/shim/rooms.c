@@ -85,10 +85,34 @@ static int spare_ones(void)
 	return 0;
 }
 
+/* ---- instances, and what turns recording on --------------------------------- */
+
+/* The first slot is being taken: whose it is does not stand there yet. */
+static int half_taken(void)
+{
+	static struct instance in;
+
+	alive[0].rk = (const rd_kafka_t *)&alive;
+	MUST(instance_reserve(&in) && in.slot == 2);
+	MUST(instance_only() == &in);
+	return 0;
+}
+
+/* A thread saw that recording is to be turned on, and then exit() was called. */
+static int turn_at_exit(void)
+{
+	MUST(live_open());
+	live->control = NULL;
+	session_turn();
+	MUST(!live->turning);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct { const char *name; int (*run)(void); } all[] = {
-		{ "sealed", sealed }, { "spare-ones", spare_ones },
+		{ "sealed", sealed }, { "spare-ones", spare_ones }, { "half-taken", half_taken },
+		{ "turn-at-exit", turn_at_exit },
 	};
 
 	for (size_t i = 0; argc > 1 && i < sizeof(all) / sizeof(*all); i++)
