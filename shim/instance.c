@@ -17,6 +17,8 @@ static struct instance *instances;	/* never freed: interceptors may linger */
 static uint32_t nr_instances;
 static struct { const rd_kafka_t *rk; struct instance *in; } alive[NR_LIVE];
 static uint32_t nr_alive;		/* slots in use or used before */
+/* This thread is inside its rd_kafka_new. */
+static __thread struct instance *newborn __attribute__((tls_model("initial-exec")));
 
 /* An address that is used again while its old owner is still ending: the new one. */
 struct instance *instance_of(const rd_kafka_t *rk)
@@ -162,6 +164,11 @@ static void wrap_callbacks(struct instance *in, rd_kafka_conf_t *conf)
 
 	*(void **)&in->dr_msg_cb = conf_pointer(lib, conf, "dr_msg_cb");
 	*(void **)&in->dr_cb = conf_pointer(lib, conf, "dr_cb");
+	/* A copy of another's that was made unseen: whose it was is not known, and ours must not call itself. */
+	if (in->dr_msg_cb == calls_dr_msg_cb) {
+		in->dr_msg_cb = NULL;
+		lib->rd_kafka_conf_set_dr_msg_cb(conf, NULL);
+	}
 	if (in->dr_msg_cb || in->dr_cb)
 		lib->rd_kafka_conf_set_dr_msg_cb(conf, calls_dr_msg_cb);
 	in->events = conf_events(lib, conf) & RD_KAFKA_EVENT_DR;
@@ -205,6 +212,7 @@ static void forget_conf(const rd_kafka_conf_t *conf)
 static rd_kafka_t *witnessed_new(struct instance *in, rd_kafka_type_t type, rd_kafka_conf_t *conf,
 				 bool interceptor_is_there, char *errstr, size_t size)
 {
+	struct instance *outer = newborn;
 	struct lib *lib = in->lib;
 	rd_kafka_t *rk;
 
@@ -218,13 +226,16 @@ static rd_kafka_t *witnessed_new(struct instance *in, rd_kafka_type_t type, rd_k
 		return lib->rd_kafka_new(type, conf, errstr, size);
 	}
 	wrap_callbacks(in, conf);
+	newborn = in;
 	rk = lib->rd_kafka_new(type, conf, errstr, size);
+	newborn = outer;
 	if (!rk) {
 		int saved = errno;
 
 		unwrap_callbacks(in, conf);
 		instance_delist(in);
 		in->rk = NULL;
+		in->conf = NULL;
 		errno = saved;
 	}
 	return rk;
@@ -263,6 +274,65 @@ rd_kafka_t *lib_new(const void *caller, rd_kafka_type_t type, rd_kafka_conf_t *c
 	else if (in)
 		in->failed_conf = conf;		/* the app's again, see lib_conf_destroy() */
 	return rk;
+}
+
+/* Whose own conf that is. */
+static struct instance *instance_within(const rd_kafka_conf_t *conf)
+{
+	uint32_t nr = __atomic_load_n(&nr_alive, __ATOMIC_ACQUIRE);
+	struct instance *ending = NULL;
+
+	for (uint32_t i = 0; i < nr; i++) {
+		struct instance *in;
+
+		if (!__atomic_load_n(&alive[i].rk, __ATOMIC_ACQUIRE))
+			continue;
+		in = __atomic_load_n(&alive[i].in, __ATOMIC_ACQUIRE);
+		if (!in || in->conf != conf)
+			continue;
+		if (!__atomic_load_n(&in->ending, __ATOMIC_RELAXED))
+			return in;
+		ending = in;
+	}
+	return ending;
+}
+
+/*
+ * The app copied rd_kafka_conf(rk), or what its own on_new was given before ours: the copy
+ * has what the app set there, not what we put in its place.
+ */
+static rd_kafka_conf_t *with_callbacks(const struct lib *lib, const rd_kafka_conf_t *conf,
+				       rd_kafka_conf_t *copy)
+{
+	struct instance *in;
+
+	if (!copy || !lib->usable || conf_pointer(lib, copy, "dr_msg_cb") != (void *)calls_dr_msg_cb)
+		return copy;
+	in = instance_within(conf);
+	if (!in)
+		in = newborn;
+	if (in)
+		unwrap_callbacks(in, copy);
+	return copy;
+}
+
+rd_kafka_conf_t *lib_conf_dup(const void *caller, const rd_kafka_conf_t *conf)
+{
+	struct lib *lib = lib_of(caller);
+
+	if (!lib || !lib->rd_kafka_conf_dup)
+		return NULL;
+	return with_callbacks(lib, conf, lib->rd_kafka_conf_dup(conf));
+}
+
+rd_kafka_conf_t *lib_conf_dup_filter(const void *caller, const rd_kafka_conf_t *conf, size_t nr,
+				     const char **without)
+{
+	struct lib *lib = lib_of(caller);
+
+	if (!lib || !lib->rd_kafka_conf_dup_filter)
+		return NULL;
+	return with_callbacks(lib, conf, lib->rd_kafka_conf_dup_filter(conf, nr, without));
 }
 
 void lib_conf_destroy(const void *caller, rd_kafka_conf_t *conf)

@@ -133,6 +133,7 @@ rd_kafka_resp_err_t intercept_on_new(rd_kafka_t *rk, const rd_kafka_conf_t *conf
 		live_skip();
 		return RD_KAFKA_RESP_ERR_NO_ERROR;
 	}
+	in->conf = conf;
 	if (!instance_enlist(in, rk))
 		return RD_KAFKA_RESP_ERR_NO_ERROR;
 	in->rk = rk;

@@ -27,6 +27,7 @@ struct thread;
 	N(rd_kafka_interceptor_add_on_send) \
 	N(rd_kafka_interceptor_add_on_acknowledgement) \
 	N(rd_kafka_message_latency)			/* 0.11.0 */ \
+	O(rd_kafka_conf_dup_filter)			/* 0.11.0 */ \
 	O(rd_kafka_interceptor_add_on_request_sent)	/* 0.11.4 */ \
 	O(rd_kafka_interceptor_add_on_thread_exit)	/* 1.2.0 */ \
 	O(rd_kafka_interceptor_add_on_response_received) /* 1.6.1 */ \
@@ -67,6 +68,7 @@ struct instance {
 	uint64_t born_ns;
 	void (*dr_msg_cb)(rd_kafka_t *, const rd_kafka_message_t *, void *);
 	void (*dr_cb)(rd_kafka_t *, void *, size_t, rd_kafka_resp_err_t, void *, void *);
+	const rd_kafka_conf_t *conf;	/* rk's own, what rd_kafka_conf(rk) gives */
 	const rd_kafka_conf_t *failed_conf;	/* a conf that rd_kafka_new gave back */
 	const rd_kafka_conf_t *plugin_conf;	/* a conf that named us as its plugin */
 };
@@ -111,6 +113,9 @@ rd_kafka_resp_err_t intercept_on_new(rd_kafka_t *rk, const rd_kafka_conf_t *conf
 /* instance.c, handed over by symbols.c; caller is the return address into the app. */
 rd_kafka_t *lib_new(const void *caller, rd_kafka_type_t type, rd_kafka_conf_t *conf, char *errstr,
 		    size_t size);
+rd_kafka_conf_t *lib_conf_dup(const void *caller, const rd_kafka_conf_t *conf);
+rd_kafka_conf_t *lib_conf_dup_filter(const void *caller, const rd_kafka_conf_t *conf, size_t nr,
+				     const char **without);
 void lib_conf_destroy(const void *caller, rd_kafka_conf_t *conf);
 void lib_destroy(const void *caller, rd_kafka_t *rk);
 void lib_destroy_flags(const void *caller, rd_kafka_t *rk, int flags);

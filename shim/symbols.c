@@ -78,6 +78,8 @@ OWNED(int, SSL_write_ex, tls_write_ex, (void *ssl, const void *buf, size_t len, 
 OWNED(int, SSL_read_ex, tls_read_ex, (void *ssl, void *buf, size_t len, size_t *got), ssl, buf, len, got)
 
 OWNED(rd_kafka_t *, rd_kafka_new, lib_new, (rd_kafka_type_t type, rd_kafka_conf_t *conf, char *errstr, size_t size), type, conf, errstr, size)
+OWNED(rd_kafka_conf_t *, rd_kafka_conf_dup, lib_conf_dup, (const rd_kafka_conf_t *conf), conf)
+OWNED(rd_kafka_conf_t *, rd_kafka_conf_dup_filter, lib_conf_dup_filter, (const rd_kafka_conf_t *conf, size_t nr, const char **without), conf, nr, without)
 OWNED(void, rd_kafka_conf_destroy, lib_conf_destroy, (rd_kafka_conf_t *conf), conf)
 OWNED(void, rd_kafka_destroy, lib_destroy, (rd_kafka_t *rk), rk)
 OWNED(void, rd_kafka_destroy_flags, lib_destroy_flags, (rd_kafka_t *rk, int flags), rk, flags)

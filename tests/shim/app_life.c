@@ -67,6 +67,86 @@ static int conf_null(char **args)
 	return 0;
 }
 
+/* ---- copies of a live client's configuration ------------------------------ */
+
+static void old_delivery(rd_kafka_t *rk, void *payload, size_t len, rd_kafka_resp_err_t err, void *opaque,
+			 void *msg_opaque)
+{
+	rd_kafka_message_t m = { .err = err, ._private = msg_opaque, .payload = payload, .len = len };
+
+	client_delivery(rk, &m, opaque);
+}
+
+static void show_callback(const rd_kafka_conf_t *conf, const char *name, uintptr_t own)
+{
+	char is[64] = "", expected[64];
+	size_t len = sizeof(is);
+
+	snprintf(expected, sizeof(expected), "%p", (void *)own);
+	/* What is not set is not found. */
+	if (rd_kafka_conf_get(conf, name, is, &len) != RD_KAFKA_CONF_OK)
+		*is = 0;
+	printf("%s: %s\n", name, !*is ? "none" : strcmp(is, expected) ? "another" : "the app's own");
+}
+
+static rd_kafka_conf_t *early_copy;
+
+static rd_kafka_resp_err_t copy_on_new(rd_kafka_t *rk, const rd_kafka_conf_t *conf, void *arg, char *why,
+				       size_t size)
+{
+	(void)rk, (void)arg, (void)why, (void)size;
+	early_copy = rd_kafka_conf_dup(conf);
+	return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static rd_kafka_conf_t *copy_of(const struct client *c, const char *how)
+{
+	const char *without[] = { "client.id" };
+
+	if (!strcmp(how, "early"))
+		return early_copy;
+	if (!strcmp(how, "filter"))
+		return rd_kafka_conf_dup_filter(rd_kafka_conf(c->rk), 1, without);
+	return rd_kafka_conf_dup(rd_kafka_conf(c->rk));
+}
+
+/* conf-dup HOW [old]: a second client by a copy of what the first one runs with, and a third. */
+static int conf_dup(char **args)
+{
+	bool old = args[1] != NULL;
+	rd_kafka_conf_t *conf;
+	struct client c[3];
+
+	conf = client_conf(&c[0], "");
+	if (old) {
+		rd_kafka_conf_set_dr_msg_cb(conf, NULL);
+		rd_kafka_conf_set_dr_cb(conf, old_delivery);
+	}
+	if (!strcmp(args[0], "early"))
+		MUST(!rd_kafka_conf_interceptor_add_on_new(conf, "app", copy_on_new, NULL));
+	client_start(&c[0], conf);
+	for (int i = 1; i < 3; i++) {
+		rd_kafka_conf_destroy(client_conf(&c[i], ""));
+		conf = copy_of(&c[i - 1], i == 1 ? args[0] : "plain");
+		MUST(conf);
+		show_callback(conf, "dr_msg_cb", old ? 0 : (uintptr_t)client_delivery);
+		show_callback(conf, "dr_cb", old ? (uintptr_t)old_delivery : 0);
+		rd_kafka_conf_set_opaque(conf, &c[i]);
+		client_start(&c[i], conf);
+	}
+	for (int i = 0; i < 3; i++) {
+		client_produce(&c[i], 5 + i);
+		client_wait(&c[i]);
+	}
+	for (int i = 0; i < 3; i++)
+		client_destroy(&c[i]);
+	for (int i = 0; i < 3; i++)
+		client_report(&c[i], true);
+	return 0;
+}
+
+/* ---- many of them ---------------------------------------------------------- */
+
 static int three(char **args)
 {
 	struct client c[3];
@@ -338,7 +418,8 @@ static int strangers(char **args)
 
 const struct scenario life_scenarios[] = {
 	{ "strangers", strangers },
-	{ "bad-ca", bad_ca }, { "retry", retry }, { "conf-null", conf_null }, { "three", three },
+	{ "bad-ca", bad_ca }, { "retry", retry }, { "conf-null", conf_null }, { "conf-dup", conf_dup },
+	{ "three", three },
 	{ "many", many }, { "come-and-go", come_and_go }, { "fork-worker", fork_worker },
 	{ "fork-exit", fork_exit }, { "exec-child", exec_child }, { "exit-live", exit_live },
 	{ "exit-handler", exit_handler }, { "churn", churn }, { 0 },

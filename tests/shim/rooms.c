@@ -98,6 +98,34 @@ static int half_taken(void)
 	return 0;
 }
 
+static bool set_to_nothing;
+
+static rd_kafka_conf_res_t own_callback(const rd_kafka_conf_t *conf, const char *name, char *out, size_t *len)
+{
+	(void)conf;
+	if (strcmp(name, "dr_msg_cb"))
+		return RD_KAFKA_CONF_UNKNOWN;
+	snprintf(out, *len, "%p", (void *)calls_dr_msg_cb);
+	return RD_KAFKA_CONF_OK;
+}
+
+static void set_callback(rd_kafka_conf_t *conf, void (*f)(rd_kafka_t *, const rd_kafka_message_t *, void *))
+{
+	(void)conf;
+	set_to_nothing = !f;
+}
+
+/* A conf that has our callback already, and nobody knows from whom: it must not call itself. */
+static int our_own_callback(void)
+{
+	struct lib lib = { .rd_kafka_conf_get = own_callback, .rd_kafka_conf_set_dr_msg_cb = set_callback };
+	struct instance in = { .lib = &lib };
+
+	wrap_callbacks(&in, NULL);
+	MUST(!in.dr_msg_cb && !in.dr_cb && set_to_nothing);
+	return 0;
+}
+
 /* A thread saw that recording is to be turned on, and then exit() was called. */
 static int turn_at_exit(void)
 {
@@ -112,7 +140,7 @@ int main(int argc, char **argv)
 {
 	static const struct { const char *name; int (*run)(void); } all[] = {
 		{ "sealed", sealed }, { "spare-ones", spare_ones }, { "half-taken", half_taken },
-		{ "turn-at-exit", turn_at_exit },
+		{ "own-callback", our_own_callback }, { "turn-at-exit", turn_at_exit },
 	};
 
 	for (size_t i = 0; argc > 1 && i < sizeof(all) / sizeof(*all); i++)
