@@ -21,6 +21,7 @@ struct logged {			/* a partition's log */
 	struct extent *extent;
 	size_t	 nr, room;
 	bool	 stamped;		/* LogAppendTime */
+	bool	 compacted;		/* batches keep their offsets, and get another CRC */
 	bool	 judged;
 	int64_t	 whole_until;
 	UT_hash_handle hh;
@@ -111,6 +112,9 @@ static void batch_line(struct log_dump *d, struct logged *l, const char *line)
 		l->stamped = true;
 	else
 		field(line, "CreateTime", &created);
+	/* Some of its messages are gone, or its first timestamp gave way to when tombstones may go. */
+	if (count - 1 != last - first || strstr(line, "deleteHorizonMs: OptionalLong["))
+		l->compacted = true;
 	if (l->nr == l->room) {
 		l->room = l->room ? 2 * l->room : 256;
 		l->extent = realloc(l->extent, l->room * sizeof(*l->extent));
@@ -240,7 +244,7 @@ int64_t log_dump_whole_until(const struct log_dump *d, const char *topic, int32_
 	struct logged *l = topic ? log_find(d, topic, partition) : NULL;
 	int64_t next = 0;
 
-	if (!l || l->stamped)
+	if (!l || l->stamped || l->compacted)
 		return 0;
 	if (l->judged)
 		return l->whole_until;

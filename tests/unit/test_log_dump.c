@@ -43,12 +43,18 @@ static void segment(FILE *f, const char *partition, unsigned base)
 }
 
 /* As Kafka 4.3 prints it. */
-static void batch(FILE *f, unsigned first, unsigned last, uint32_t crc, const char *stamp, unsigned long ms)
+static void holds(FILE *f, unsigned first, unsigned last, unsigned count, uint32_t crc, const char *horizon,
+		  const char *stamp, unsigned long ms)
 {
 	fprintf(f, "baseOffset: %u lastOffset: %u count: %u baseSequence: -1 lastSequence: -1 producerId: -1 "
 		"producerEpoch: -1 partitionLeaderEpoch: 0 isTransactional: false isControl: false "
-		"deleteHorizonMs: OptionalLong.empty position: 0 %s: %lu size: 170 magic: 2 compresscodec: none "
-		"crc: %u isvalid: true\n", first, last, last - first + 1, stamp, ms, crc);
+		"deleteHorizonMs: OptionalLong%s position: 0 %s: %lu size: 170 magic: 2 compresscodec: none "
+		"crc: %u isvalid: true\n", first, last, count, horizon, stamp, ms, crc);
+}
+
+static void batch(FILE *f, unsigned first, unsigned last, uint32_t crc, const char *stamp, unsigned long ms)
+{
+	holds(f, first, last, last - first + 1, crc, ".empty", stamp, ms);
 }
 
 static struct log_dump *dumped(FILE *f)
@@ -103,7 +109,15 @@ static void test_whole(void **state)
 	/* Stamped by the broker: other CRCs. */
 	segment(f, "d-0", 0);
 	batch(f, 0, 4, 1, "LogAppendTime", 1000);
+	/* Compacted: all offsets are there, and not all messages; or they are, with tombstones among them. */
+	segment(f, "e-0", 0);
+	batch(f, 0, 4, 1, "CreateTime", 1000);
+	holds(f, 5, 9, 3, 2, ".empty", "CreateTime", 2000);
+	segment(f, "f-0", 0);
+	holds(f, 0, 4, 5, 1, "[1764374400000]", "CreateTime", 1000);
 	d = dumped(f);
+	assert_int_equal(log_dump_whole_until(d, "e", 0), 0);
+	assert_int_equal(log_dump_whole_until(d, "f", 0), 0);
 	assert_int_equal(log_dump_whole_until(d, "a", 0), 2000 * MS);
 	assert_int_equal(log_dump_whole_until(d, "b", 0), 1000 * MS);
 	assert_int_equal(log_dump_whole_until(d, "c", 0), 0);
