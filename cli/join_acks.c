@@ -408,6 +408,24 @@ static void fold_by_order(struct join *j, struct fold *f)
 			}
 }
 
+/*
+ * Never sent, says the library, and newer ones say it of a request, too, whose broker they gave
+ * up: one that ended without an answer may have carried some of these.
+ */
+static bool maybe_sent(const struct fold *f)
+{
+	const struct jbatch *jb;
+
+	DL_FOREACH2(f->part->open, jb, part_next) {
+		const struct tl_attempt *last = &jb->b.attempts[jb->b.nr_attempts - 1];
+
+		if (usable(f, jb) && !jb->taken && !last->answered && last->ended_ns &&
+		    (touches(f, jb) || stamped_by_app(f, jb)))
+			return true;
+	}
+	return false;
+}
+
 /* Messages that no batch on the wire carried, as far as was seen. */
 static void fold_rest(struct join *j, struct fold *f)
 {
@@ -416,7 +434,7 @@ static void fold_rest(struct join *j, struct fold *f)
 	struct tl_batch *b = &jb->b;
 
 	b->client = true;
-	b->sent = !e->err || e->persisted;
+	b->sent = !e->err || e->persisted || maybe_sent(f);
 	b->count = f->left;
 	b->first_ts_ms = f->first_ts;
 	b->max_ts_ms = f->last_ts;

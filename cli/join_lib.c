@@ -15,6 +15,7 @@
 #include "join_int.h"
 
 #define ERR_TIMED_OUT_QUEUE	-166	/* timed out before it was written */
+#define ERR_DESTROY_BROKER	-137	/* given up with its broker, and "never sent" then */
 #define HANDED_ON		(20 * JOIN_MS)	/* from an answer to its first acknowledgement, on a busy machine */
 #define NR_ENDED		4096u
 #define NO_CONN			0x80000000u	/* a plugin's: one connection a thread at a time */
@@ -243,6 +244,18 @@ static void attempts_before(struct join *j, struct jbatch *jb, int32_t broker, i
 	}
 }
 
+/* Was a Produce given up with its broker that may have carried what was made by then? */
+static bool given_up(struct join *j, const struct jbatch *jb, int64_t made)
+{
+	const struct lib_inst *li = inst_get(j, jb->trail, jb->inst_id);
+	uint32_t n = li->nr < NR_ENDED ? li->nr : NR_ENDED;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (li->ring[i].err == ERR_DESTROY_BROKER && li->ring[i].sent_ns >= made)
+			return true;
+	return false;
+}
+
 /*
  * A row that no batch on the wire carried: what the library's own words say of how it
  * was sent.
@@ -255,8 +268,12 @@ void lib_attempts(struct join *j, struct jbatch *jb, const struct event *ev, int
 	struct lib_thread *th;
 	bool at_once;
 
-	if (!j->lib || (e->err && !e->persisted && e->err < 0))
+	if (!j->lib)
 		return;
+	if (e->err && !e->persisted && e->err < 0) {
+		jb->b.sent |= given_up(j, jb, made);
+		return;
+	}
 	th = thread_get(j, jb->trail, ev->tid);
 	/* Messages that time out do so in a scan of the queue, which has nothing to do with an answer. */
 	at_once = th->handing && !(e->flags & AT_ACKS_IMPLICIT) && ns - th->last.end_ns < HANDED_ON &&

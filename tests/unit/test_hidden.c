@@ -12,6 +12,7 @@
 
 #define TIMED_OUT (-192)
 #define REQUEST_TIMED_OUT (-185)
+#define DESTROY_BROKER (-137)
 
 static struct feed *begun(void)
 {
@@ -178,6 +179,24 @@ static void test_never_sent(void **unused)
 	feed_free(f);
 }
 
+/* The same of what lay with a broker that was given up: that may have got it. */
+static void test_broker_given_up(void **unused)
+{
+	(void)unused;
+	for (int older = 0; older < 2; older++) {
+		struct feed *f = begun();
+		uint64_t made = older ? 1001 : 1010;
+
+		sent(f, 1006, KAFKA_PRODUCE, 4);
+		over(f, 3000, KAFKA_PRODUCE, DESTROY_BROKER);
+		expired(f, 6000, 0, 5, made, made + 1);
+		feed_end(f);
+		assert_int_equal(f->out[0]->in_log, older ? TL_IN_LOG_UNKNOWN : TL_IN_LOG_NO);
+		assert_int_equal(f->out[0]->resend, older ? TL_RESEND_MAY_DUPLICATE : TL_RESEND_SAFE);
+		feed_free(f);
+	}
+}
+
 /* An append with its timestamps and count was it; of two such ones nobody knows. */
 static void test_claimed(void **unused)
 {
@@ -287,7 +306,7 @@ int main(void)
 		cmocka_unit_test(test_acked), cmocka_unit_test(test_expired),
 		cmocka_unit_test(test_never_sent), cmocka_unit_test(test_claimed),
 		cmocka_unit_test(test_idle), cmocka_unit_test(test_quota),
-		cmocka_unit_test(test_nobody_answers),
+		cmocka_unit_test(test_nobody_answers), cmocka_unit_test(test_broker_given_up),
 	};
 
 	(void)feed_unused;
