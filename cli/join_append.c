@@ -270,6 +270,7 @@ static void append_take(struct join *j, struct jtrail *t, struct jbatch *jb, uin
 	jb->b.broker_seen = true;
 	a->append_begin_ns = begin;
 	a->append_end_ns = event_axis(ev, ev->ns);
+	log_appended(jb, n, how);
 	if (e->base_offset >= 0 && a->base_offset < 0)
 		a->base_offset = e->base_offset;
 	if (!jb->b.bytes)

@@ -137,6 +137,7 @@ struct part {
 	struct spans *first;		/* idempotent: the first batch of an epoch is on its way, and no other may be; NULL never */
 	struct spans *again;		/* from a refusal until the next batch: all wait behind what is sent again; NULL never */
 	bool	 in_dump;		/* a batch of it was found in the log dump, by its CRC */
+	const struct jtrail *crc_kept;	/* the probe that saw one of its appended under its own CRC, the last; or NULL */
 };
 
 /* An attempt with messages of one batch, some of which went on in another. */

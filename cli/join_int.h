@@ -41,6 +41,7 @@ struct link_state {
 	bool	 handler_synced;	/* and that was a sync, most of the time */
 	const char *handler_culprit;
 	struct jtrail *appender;	/* the probe that saw it appended, so that is known; else NULL */
+	bool	 own_crc;		/* and it was appended under its own CRC */
 	struct bthread *thread;		/* that appended it, and may link to it still */
 	struct chain *lock, *stall, *after;	/* before, in and after its append; NULL nothing */
 	/* That thread waited behind the write, for an index: ns of what it waited for the longest; until then, from the write's end. */
@@ -312,6 +313,7 @@ void fate_end(struct join *j);
 void fate_log(struct join *j, struct jbatch *jb);	/* in_log, resend, expired_by */
 
 /* join_log.c */
+void log_appended(struct jbatch *jb, uint32_t attempt, enum tl_join how);	/* that append was found to be its */
 void log_judge(struct join *j, struct jbatch *jb);	/* in_log, and by what */
 bool log_may_tell(const struct join *j, const struct jbatch *jb);	/* more, later */
 

@@ -26,7 +26,36 @@ static bool watched(const struct jtrail *t, int64_t from, int64_t to)
 	return true;
 }
 
-/* Can this attempt not have brought, nor still bring, the batch into the log? */
+/* The CRCs of a partition's batches survive, then: its log is not stamped by the broker, nor compressed anew. */
+static void crc_kept(const struct jbatch *jb)
+{
+	for (uint32_t i = 0; i < jb->b.nr_attempts; i++)
+		if (jb->part && jb->state[i].appender && jb->state[i].own_crc)
+			jb->part->crc_kept = jb->state[i].appender;
+}
+
+void log_appended(struct jbatch *jb, uint32_t attempt, enum tl_join how)
+{
+	jb->state[attempt].own_crc = how != TL_JOIN_SEQUENCE;
+	crc_kept(jb);
+}
+
+/* Kafka's errors of what was appended, and then not replicated (in time): REQUEST_TIMED_OUT, NOT_ENOUGH_REPLICAS_AFTER_APPEND. */
+static bool after_append(int16_t code)
+{
+	return code == 7 || code == 20;
+}
+
+/* Those that may come then, too, or before: UNKNOWN, UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER, KAFKA_STORAGE_ERROR. */
+static bool maybe_after_append(int16_t code)
+{
+	return code == -1 || code == 3 || code == 6 || code == 56;
+}
+
+/*
+ * Can this attempt not have brought, nor still bring, the batch into the log?  Of one that was
+ * read no append shows it only where appends can be told by their CRCs.
+ */
 static bool attempt_proven_out(const struct jbatch *jb, uint32_t i)
 {
 	const struct tl_attempt *a = &jb->b.attempts[i];
@@ -34,12 +63,15 @@ static bool attempt_proven_out(const struct jbatch *jb, uint32_t i)
 	const struct breq *br = jb->state[i].breq;
 	const struct bconn *bc = br ? br->bconn : r ? r->conn->bconn : NULL;
 	int64_t from = jb->b.attempts[0].write_begin_ns;
+	bool told;
 
 	if (!bc)
 		return false;
+	told = jb->part && jb->part->crc_kept == bc->trail;
 	if (a->answered && a->error_code && a->error_code != DUPLICATE_SEQUENCE)
-		return watched(bc->trail, from, a->response_read_ns);
-	if (bc->end_ns && (!br || br->answered_ns))
+		return !after_append(a->error_code) && (told || !maybe_after_append(a->error_code)) &&
+		       watched(bc->trail, from, a->response_read_ns);
+	if (bc->end_ns && (!br || (br->answered_ns && told)))
 		return watched(bc->trail, from, bc->end_ns);
 	/* Read, and the connection closed before the answer: it may be appended yet. */
 	return false;
@@ -148,6 +180,7 @@ void log_judge(struct join *j, struct jbatch *jb)
 {
 	struct tl_batch *b = &jb->b;
 
+	crc_kept(jb);		/* its client may have been known only after its append */
 	b->in_log = by_probe(jb);
 	b->in_log_by = b->in_log == TL_IN_LOG_UNKNOWN ? NULL : appended(jb) ? "append" :
 		       b->nr_attempts ? "probe" : "never-sent";

@@ -41,10 +41,92 @@ static void test_broker_given_up(void **unused)
 	}
 }
 
+static enum tl_in_log in_log(const struct feed *f, uint32_t crc)
+{
+	for (uint32_t i = 0; i < f->nr; i++)
+		if (f->out[i]->client && f->out[i]->crc == crc)
+			return f->out[i]->in_log;
+	fail_msg("no row with CRC %x", crc);
+	return TL_IN_LOG_UNKNOWN;
+}
+
+/* A probe, and one batch that is acknowledged; appended as it is, or under another CRC. */
+static struct feed *probed(bool kept)
+{
+	struct feed *f = feed_new();
+	struct bat a = { 1, 4, 1, 0xa, 2, 0, 0, 1000, 0 }, stamped = a;
+
+	stamped.crc = 0xaa;
+	producer(f, 0, 1000000);
+	probe(f);
+	written(f, 1006, &a);
+	arrived(f, 1007, 1007, &a);
+	appended(f, 1008, 1009, 50, kept ? &a : &stamped, 10);
+	answered(f, 1010, &a);
+	replied(f, 1011, &a, 0, 10);
+	acks(f, 1011, 1, 0, 0, 2, 10, 2, 1000, 1000);
+	return f;
+}
+
+/*
+ * A topic with LogAppendTime, or a broker that compresses anew: the log has another CRC than the
+ * client.  What was read may be there then; what was not read is not.
+ */
+static void test_other_crc(void **unused)
+{
+	struct bat b = { 1, 5, 1, 0xb, 3, 0, 0, 2000, 0 }, stamped = b;
+
+	(void)unused;
+	stamped.crc = 0xbb;
+	for (int kept = 0; kept < 2; kept++)
+		for (int read = 0; read < 2; read++) {
+			struct feed *f = probed(kept);
+
+			written(f, 2006, &b);
+			if (read)
+				arrived(f, 2007, 2007, &b);
+			if (read && !kept)
+				appended(f, 2008, 2009, 50, &stamped, 12);
+			acks(f, 7500, 1, 0, TIMED_OUT, 1, -1, 3, 2000, 2000);
+			connection_end(f, 7501, 1);
+			if (read)
+				answered(f, 7600, &b);
+			arrival_ended(f, 7601, 1);
+			feed_end(f);
+			assert_int_equal(in_log(f, 0xb), read && !kept ? TL_IN_LOG_UNKNOWN : TL_IN_LOG_NO);
+			feed_free(f);
+		}
+}
+
+/* Not every error is a refusal: some are told of what was appended. */
+static void test_errors(void **unused)
+{
+	static const struct { int16_t code; bool refused[2]; } errors[] = {	/* without its CRC, with */
+		{ 7, { false, false } }, { 20, { false, false } }, { 6, { false, true } }, { 3, { false, true } },
+		{ 56, { false, true } }, { -1, { false, true } }, { 19, { true, true } }, { 10, { true, true } },
+	};
+	struct bat b = { 1, 5, 1, 0xb, 3, 0, 0, 2000, 0 };
+
+	(void)unused;
+	for (unsigned i = 0; i < sizeof(errors) / sizeof(*errors); i++)
+		for (int kept = 0; kept < 2; kept++) {
+			struct feed *f = probed(kept);
+
+			written(f, 2006, &b);
+			arrived(f, 2007, 2007, &b);
+			answered(f, 2010, &b);
+			replied(f, 2011, &b, errors[i].code, -1);
+			acks(f, 7500, 1, 0, TIMED_OUT, 1, -1, 3, 2000, 2000);
+			feed_end(f);
+			assert_int_equal(in_log(f, 0xb), errors[i].refused[kept] ? TL_IN_LOG_NO : TL_IN_LOG_UNKNOWN);
+			feed_free(f);
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_broker_given_up),
+		cmocka_unit_test(test_broker_given_up), cmocka_unit_test(test_other_crc), cmocka_unit_test(test_errors),
 	};
 
 	(void)feed_unused;

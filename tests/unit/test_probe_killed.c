@@ -111,8 +111,8 @@ static void test_no_proof(void **unused)
 		written(f, 1006, &b);
 		arrived(f, 1007, 1007, &b);
 		answered(f, 1400, &b);
-		replied(f, 3000, &b, 7, -1);
-		acks(f, 3000, 1, 0, 7, 0, -1, 5, 1000, 1000);
+		replied(f, 3000, &b, 19, -1);		/* refused: NOT_ENOUGH_REPLICAS */
+		acks(f, 3000, 1, 0, 19, 0, -1, 5, 1000, 1000);
 		feed_end(f);
 		assert_int_equal(batch(f, 0xa1)->in_log, killed ? TL_IN_LOG_UNKNOWN : TL_IN_LOG_NO);
 		feed_free(f);
