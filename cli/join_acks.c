@@ -408,6 +408,14 @@ static void fold_by_order(struct join *j, struct fold *f)
 			}
 }
 
+/* Written in part: no broker takes that. */
+static bool cut_short(const struct jbatch *jb, uint32_t attempt)
+{
+	const struct req *r = jb->state[attempt].req;
+
+	return r && !r->told && !may_lack(jb->trail, AT_EV_REQUEST) && !jb->trail->t->wrapped[AT_BULK];
+}
+
 /*
  * Never sent, says the library, and newer ones say it of a request, too, whose broker they gave
  * up: one that ended without an answer may have carried some of these.
@@ -420,7 +428,7 @@ static bool maybe_sent(const struct fold *f)
 		const struct tl_attempt *last = &jb->b.attempts[jb->b.nr_attempts - 1];
 
 		if (usable(f, jb) && !jb->taken && !last->answered && last->ended_ns &&
-		    (touches(f, jb) || stamped_by_app(f, jb)))
+		    !cut_short(jb, jb->b.nr_attempts - 1) && (touches(f, jb) || stamped_by_app(f, jb)))
 			return true;
 	}
 	return false;

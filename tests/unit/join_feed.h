@@ -173,8 +173,8 @@ static void connection_end(struct feed *f, uint64_t ms, uint32_t conn)
 
 struct bat { uint32_t conn, corr, topic, crc, count; int32_t partition, seq; int64_t created, created_last; };
 
-/* Written whole at `ms`. */
-static void written(struct feed *f, uint64_t ms, const struct bat *b)
+/* Its first bytes were written at `ms`. */
+static void written_in_part(struct feed *f, uint64_t ms, const struct bat *b)
 {
 	struct event ev = at(&f->client, AT_EV_BATCH, ms);
 
@@ -191,7 +191,14 @@ static void written(struct feed *f, uint64_t ms, const struct bat *b)
 	ev.batch.producer_id = b->seq > 0 ? 7 : -1;
 	ev.batch.base_sequence = b->seq > 0 ? b->seq : -1;
 	give(f, ev);
-	ev = at(&f->client, AT_EV_REQUEST, ms);
+}
+
+/* Written whole at `ms`. */
+static void written(struct feed *f, uint64_t ms, const struct bat *b)
+{
+	struct event ev = at(&f->client, AT_EV_REQUEST, ms);
+
+	written_in_part(f, ms, b);
 	ev.request.begin_ns = ev.ns;
 	ev.request.conn = b->conn;
 	ev.request.corr = b->corr;
