@@ -95,6 +95,7 @@ struct jtrail {
 	struct near near_of[NR_NEAR];
 	bool	 probe;
 	bool	 met;			/* a probe: it saw a batch that a client sent */
+	int64_t	 lasting_ns;		/* a probe: its first append told that was slow enough for the lasting ring, 0 none */
 	char	 uuid[9];
 	const char *host;
 	int64_t	 last_ns, end_ns;	/* end_ns: END event */

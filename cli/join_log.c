@@ -12,12 +12,28 @@
 
 /* ---- by what a probe saw -------------------------------------------------------- */
 
+#define LASTING			(100 * JOIN_MS)	/* so long an append takes for the lasting ring: bpf/events.c */
+
+/*
+ * Is what the probe told since then still there?  A ring that began anew is whole in its younger half.
+ * The lasting one has what stands for the whole run again and again, so its times do not tell how far
+ * it reaches back; but what it has of its own does.
+ */
+static bool held(const struct jtrail *jt, int64_t from)
+{
+	const struct trail *t = jt->t;
+
+	if (t->wrapped[AT_BULK] && from < (int64_t)(t->newest_ns - t->held_ns[AT_BULK] / 2) + t->to_axis_ns)
+		return false;
+	return !t->wrapped[AT_LAST] || (jt->lasting_ns && jt->lasting_ns <= from);
+}
+
 /* Did the probe watch all of it, from the first byte on, without loss? */
 static bool watched(const struct jtrail *t, int64_t from, int64_t to)
 {
 	static const int need[] = { AT_COVER_APPEND, AT_COVER_REQUEST };
 
-	if (t->t->lost || t->t->account.probe_lost || t->t->incomplete)
+	if (t->t->lost || t->t->account.probe_lost || t->t->incomplete || !held(t, from))
 		return false;
 	for (unsigned i = 0; i < 2; i++)
 		if (!t->covered[need[i]] || t->cover_from[need[i]] > from ||
@@ -36,8 +52,13 @@ static void crc_kept(const struct jbatch *jb)
 
 void log_appended(struct jbatch *jb, uint32_t attempt, enum tl_join how)
 {
+	const struct tl_attempt *a = &jb->b.attempts[attempt];
+	struct jtrail *t = jb->state[attempt].appender;
+
 	jb->state[attempt].own_crc = how != TL_JOIN_SEQUENCE;
 	crc_kept(jb);
+	if (!t->lasting_ns && a->append_end_ns - a->append_begin_ns >= LASTING)
+		t->lasting_ns = a->append_end_ns;
 }
 
 /* Kafka's errors of what was appended, and then not replicated (in time): REQUEST_TIMED_OUT, NOT_ENOUGH_REPLICAS_AFTER_APPEND. */
@@ -54,7 +75,7 @@ static bool maybe_after_append(int16_t code)
 
 /*
  * Can this attempt not have brought, nor still bring, the batch into the log?  Of one that was
- * read no append shows it only where appends can be told by their CRCs.
+ * read, that no append was seen proves it only where appends are known by their CRCs.
  */
 static bool attempt_proven_out(const struct jbatch *jb, uint32_t i)
 {

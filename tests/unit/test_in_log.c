@@ -128,10 +128,47 @@ static void test_errors(void **unused)
 		}
 }
 
+/* One that was sent at 2006 and never read, to a broker whose probe's rings began anew. */
+static enum tl_in_log recycled(uint64_t held_ms, bool lasting, bool slow)
+{
+	struct bat b = { 1, 5, 1, 0xb, 3, 0, 0, 2000, 0 }, other = { 2, 9, 1, 0xc, 1, 0, 0, 1100, 0 };
+	struct feed *f = probed(true);
+	enum tl_in_log is;
+
+	f->probe.newest_ns = 8000 * MS;
+	f->probe.wrapped[AT_BULK] = held_ms != 0;
+	f->probe.held_ns[AT_BULK] = held_ms * MS;
+	f->probe.wrapped[AT_LAST] = lasting;
+	f->probe.held_ns[AT_LAST] = 7999 * MS;		/* what stands was restated */
+	if (slow)
+		appended(f, 1500, 1700, 51, &other, 12);
+	written(f, 2006, &b);
+	acks(f, 7500, 1, 0, TIMED_OUT, 1, -1, 3, 2000, 2000);
+	connection_end(f, 7501, 1);
+	arrival_ended(f, 7601, 1);
+	feed_end(f);
+	is = in_log(f, 0xb);
+	feed_free(f);
+	return is;
+}
+
+/* That it was read, and appended, may have been overwritten. */
+static void test_recycled(void **unused)
+{
+	(void)unused;
+	assert_int_equal(recycled(0, false, false), TL_IN_LOG_NO);
+	assert_int_equal(recycled(7000, false, false), TL_IN_LOG_UNKNOWN);
+	assert_int_equal(recycled(14000, false, false), TL_IN_LOG_NO);
+	assert_int_equal(recycled(14000, true, false), TL_IN_LOG_UNKNOWN);
+	assert_int_equal(recycled(14000, true, true), TL_IN_LOG_NO);
+	assert_int_equal(recycled(7000, true, true), TL_IN_LOG_UNKNOWN);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_broker_given_up), cmocka_unit_test(test_other_crc), cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_recycled),
 	};
 
 	(void)feed_unused;
