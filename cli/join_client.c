@@ -99,6 +99,7 @@ struct req *req_sent(struct join *j, struct jtrail *t, uint32_t conn, uint32_t c
 {
 	struct req *r = req_find(j, t, conn, corr);
 	struct conn *c = conn_get(j, t, conn);
+	bool unasked = like->api == KAFKA_PRODUCE && like->acks == 0;
 	struct inst *in;
 
 	if (r && r->told)
@@ -125,9 +126,7 @@ struct req *req_sent(struct join *j, struct jtrail *t, uint32_t conn, uint32_t c
 	conn_has_room(c, r->begin_ns);
 	if (r->end_ns - r->begin_ns > JOIN_MS)
 		spans_add(&c->peer->busy, r->begin_ns, r->end_ns);
-	if (r->api == KAFKA_PRODUCE && r->acks == 0)
-		r->over = true;			/* nobody answers; its batches free it */
-	else if (!r->over)
+	if (!r->over && !unasked)
 		peer_fly(j, r);
 	in = inst_of(j, t, c);
 	if (in && r->api == KAFKA_PRODUCE && !in->produced) {
@@ -142,7 +141,14 @@ struct req *req_sent(struct join *j, struct jtrail *t, uint32_t conn, uint32_t c
 		if (in && in->no_id.nr)
 			spans_open(&in->no_id, r->end_ns, TL_CAUSE_IDEMPOTENCE);
 	}
-	return r;
+	if (!unasked)
+		return r;
+	/* Nobody answers: it is over once it is written. */
+	for (uint32_t i = 0; i < r->links.nr; i++)
+		if (r->links.at[i].batch)
+			fate_replied(j, r->links.at[i].batch, r->links.at[i].attempt);
+	req_over(j, r);
+	return NULL;
 }
 
 static void request_event(struct join *j, struct jtrail *t, const struct event *ev)

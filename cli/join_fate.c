@@ -3,6 +3,7 @@
  * join_fate.c - how batches end: by a reply, with their producer, with the trail; and
  * what a resend would do.
  */
+#include <acktrail/kafka.h>
 #include "join_int.h"
 
 /* A duplicate is a success for a producer that has a sequence, and for no other. */
@@ -39,13 +40,26 @@ void fate_resolve(struct join *j, struct jbatch *jb, enum tl_outcome outcome, in
 
 /* ---- the wire alone ------------------------------------------------------------- */
 
-/* No interceptor tells how it ended: the reply does. */
+/* acks=0: its producer takes it for delivered once it is written, as librdkafka does. */
+static void fate_written(struct join *j, struct jbatch *jb, uint32_t attempt)
+{
+	const struct req *r = jb->state[attempt].req;
+
+	if (!r || !r->told || r->api != KAFKA_PRODUCE || r->acks || jb->resolved || !wire_alone(jb))
+		return;
+	jb->b.counted = attempt;
+	fate_resolve(j, jb, TL_OUTCOME_ACKED, r->end_ns);
+}
+
+/* No interceptor tells how it ended: the reply does, or that there will be none. */
 void fate_replied(struct join *j, struct jbatch *jb, uint32_t attempt)
 {
 	struct tl_attempt *a = &jb->b.attempts[attempt];
 
-	if (!a->answered)
+	if (!a->answered) {
+		fate_written(j, jb, attempt);
 		return;
+	}
 	if (attempt_ok(jb, a)) {
 		jb->b.counted = attempt;
 		jb->replied_ok = true;

@@ -398,6 +398,81 @@ static void test_behind_unanswered(void **state)
 	feed_free(f);
 }
 
+/* acks=0: nobody answers, and nothing is lost for that; each is told once it is written. */
+static void test_no_acks(void **state)
+{
+	struct feed *f = begun();
+
+	(void)state;
+	for (uint32_t i = 0; i < 100; i++) {
+		struct bat b = { 1, 1 + i, 1, 0xaa00 + i, 1, 0, 0, 1000 + 10 * i, 1015 + 10 * i };
+
+		written_for(f, 1020 + 10 * i, &b, 0);
+		assert_int_equal(f->nr, 1 + i);
+	}
+	ended(f, 60000);
+	assert_int_equal(f->nr, 100);
+	for (uint32_t i = 0; i < 100; i++) {
+		const struct tl_batch *row = row_of(f, 0xaa00 + i);
+
+		assert_int_equal(row->outcome, TL_OUTCOME_ACKED);
+		assert_int_equal(row->end_ns, (1020 + 10 * i) * MS);
+		assert_int_equal(row->verdict.cause, TL_CAUSE_HEALTHY);
+	}
+	feed_free(f);
+}
+
+/* Its connection ended while it was written: it is done with once it is written again. */
+static void test_no_acks_again(void **state)
+{
+	struct feed *f = begun();
+	struct bat a = { 1, 1, 1, 0xaa, 1, 0, 0, 1000, 0 }, again = { 2, 2, 1, 0xaa, 1, 0, 0, 1000, 0 };
+	struct event ev = at(&f->client, AT_EV_BATCH, 1005);
+
+	(void)state;
+	ev.batch.begin_ns = ev.ns;
+	ev.batch.conn = a.conn;
+	ev.batch.corr = a.corr;
+	ev.batch.topic = a.topic;
+	ev.batch.crc = a.crc;
+	ev.batch.count = a.count;
+	ev.batch.first_ts_ms = ev.batch.max_ts_ms = a.created;
+	ev.batch.producer_id = ev.batch.base_sequence = -1;
+	give(f, ev);
+	connection_end(f, 1100, 1);
+	connected(f, 1110, 2);
+	written_for(f, 1120, &again, 0);
+	ended(f, 60000);
+	assert_int_equal(f->nr, 1);
+	assert_int_equal(row_of(f, 0xaa)->outcome, TL_OUTCOME_ACKED);
+	assert_int_equal(row_of(f, 0xaa)->nr_attempts, 2);
+	assert_int_equal(row_of(f, 0xaa)->end_ns, 1120 * MS);
+	feed_free(f);
+}
+
+/* Its broker may read it later: that is the same row's, and no longer life. */
+static void test_no_acks_probed(void **state)
+{
+	struct feed *f = begun();
+	struct bat a = { 1, 1, 1, 0xaa, 1, 0, 0, 1000, 0 };
+	const struct tl_batch *row;
+
+	(void)state;
+	probe(f);
+	written_for(f, 1005, &a, 0);
+	arrived(f, 1006, 1700, &a);
+	appended(f, 1701, 1702, 4, &a, 10);
+	ended(f, 60000);
+	assert_int_equal(f->nr, 1);
+	row = row_of(f, 0xaa);
+	assert_int_equal(row->outcome, TL_OUTCOME_ACKED);
+	assert_int_equal(row->end_ns, 1005 * MS);
+	assert_int_equal(row->attempts[0].append_end_ns, 1702 * MS);
+	assert_int_equal(row->in_log, TL_IN_LOG_YES);
+	assert_int_equal(row->base_offset, 10);
+	feed_free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -405,7 +480,8 @@ int main(void)
 		cmocka_unit_test(test_given_up_at_once), cmocka_unit_test(test_sent_often), cmocka_unit_test(test_linger),
 		cmocka_unit_test(test_long_linger), cmocka_unit_test(test_room), cmocka_unit_test(test_cold_start),
 		cmocka_unit_test(test_relayed), cmocka_unit_test(test_answer_not_there), cmocka_unit_test(test_behind_unanswered),
-		cmocka_unit_test(test_no_room), cmocka_unit_test(test_answered_unread),
+		cmocka_unit_test(test_no_room), cmocka_unit_test(test_answered_unread), cmocka_unit_test(test_no_acks),
+		cmocka_unit_test(test_no_acks_again), cmocka_unit_test(test_no_acks_probed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
