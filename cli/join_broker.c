@@ -81,6 +81,11 @@ void breq_unlink(struct join *j, struct breq *r)
 		breq_free(j, r);
 }
 
+static bool is_loopback(uint64_t hi, uint64_t lo)
+{
+	return !hi && (lo == 1 || lo >> 24 == 0xffff7f);
+}
+
 /* The same connection from both ends: its requests tell it, or else its address. */
 static void conns_pair(struct conn *c, struct bconn *b)
 {
@@ -92,17 +97,37 @@ static void conns_pair(struct conn *c, struct bconn *b)
 		c->peer->relayed = true;
 }
 
+/* An address of one host's own stands on others for something else, and one port of a client's goes to several brokers. */
+static bool may_pair(const struct conn *c, const struct bconn *b)
+{
+	bool own = c->peer_hi == c->local_hi && c->peer_lo == c->local_lo;
+
+	if (c->bconn || c->end_ns || c->local_port != b->peer_port || c->local_hi != b->peer_hi ||
+	    c->local_lo != b->peer_lo)
+		return false;
+	if ((own || is_loopback(b->peer_hi, b->peer_lo)) && !clocks_same(c->trail->t, b->trail->t))
+		return false;
+	if (c->broker >= 0 && b->target && b->target->broker >= 0 && c->broker != b->target->broker)
+		return false;
+	return !c->peer_port || !b->local_port || c->peer_port == b->local_port;
+}
+
 static void pair_by_address(struct join *j, struct bconn *b)
 {
-	struct conn *c, *tmp;
+	struct conn *c, *tmp, *found = NULL;
 
 	if (b->conn || !b->peer_port || b->tried == j->nr_addresses)
 		return;
 	b->tried = j->nr_addresses;
-	HASH_ITER(hh, j->conns, c, tmp)
-		if (!c->bconn && !c->end_ns && c->local_port == b->peer_port &&
-		    c->local_hi == b->peer_hi && c->local_lo == b->peer_lo)
-			conns_pair(c, b);
+	HASH_ITER(hh, j->conns, c, tmp) {
+		if (!may_pair(c, b))
+			continue;
+		if (found)
+			return;			/* which of them its requests may tell */
+		found = c;
+	}
+	if (found)
+		conns_pair(found, b);
 }
 
 static bool same_id(const char *a, const char *b)
@@ -224,6 +249,7 @@ static void arrival(struct join *j, struct jtrail *t, const struct event *ev)
 	r->bconn->peer_hi = e->peer_hi;
 	r->bconn->peer_lo = e->peer_lo;
 	r->bconn->peer_port = e->peer_port;
+	r->bconn->local_port = e->local_port;
 	r->bconn->target = target_of(j, t, e->pid);
 	turn_begins(j, r);
 	quiet_arrival(r, ev);

@@ -32,7 +32,7 @@ struct bconn {
 	struct bconn *next;		/* of the trail's */
 	struct conn *conn;
 	uint64_t peer_hi, peer_lo;
-	uint32_t peer_port;
+	uint32_t peer_port, local_port;
 	uint32_t tried;			/* how many addresses of clients were known when it was looked for among them */
 	int64_t	 end_ns, drained_ns, queue_since;
 	struct target *target;		/* the process; NULL unknown */
