@@ -31,7 +31,6 @@ static struct bconn *bconn_get(struct join *j, struct jtrail *t, uint32_t id)
 		*near = c;
 	c->key = key;
 	c->trail = t;
-	LL_PREPEND(t->bconns, c);
 	HASH_ADD(hh, j->bconns, key, sizeof(c->key), c);
 	return c;
 }
@@ -58,14 +57,27 @@ static struct breq *breq_get(struct join *j, struct jtrail *t, const struct even
 	r->read_ns = event_axis(ev, ev->ns);
 	r->broker = t->broker;
 	HASH_ADD(hh, j->breqs, key, sizeof(r->key), r);
+	if (!r->bconn->prev)
+		DL_APPEND(t->bconns, r->bconn);
 	DL_APPEND(r->bconn->open, r);
 	return r;
 }
 
+/* It may have no request open any more. */
+static void bconn_rests(struct bconn *c)
+{
+	if (c->open || !c->prev)
+		return;
+	DL_DELETE(c->trail->bconns, c);
+	c->prev = NULL;
+}
+
 void breq_free(struct join *j, struct breq *r)
 {
-	if (!r->answered_ns)
+	if (!r->answered_ns) {
 		DL_DELETE(r->bconn->open, r);
+		bconn_rests(r->bconn);
+	}
 	if (!r->replaced)
 		HASH_DEL(j->breqs, r);
 	if (r->req)
@@ -252,6 +264,7 @@ static void arrival(struct join *j, struct jtrail *t, const struct event *ev)
 	r->bconn->local_port = e->local_port;
 	r->bconn->target = target_of(j, t, e->pid);
 	turn_begins(j, r);
+	bconn_rests(r->bconn);
 	quiet_arrival(r, ev);
 	pair_by_address(j, r->bconn);
 	breq_by_corr(j, r);
@@ -321,10 +334,13 @@ static void arrival_batch(struct join *j, struct jtrail *t, const struct event *
 static void answer(struct join *j, struct jtrail *t, const struct event *ev)
 {
 	struct breq *r = breq_find(j, t, ev->answer.conn, ev->answer.corr);
+	struct bconn *c = r ? r->bconn : NULL;
 
-	if (r && !r->answered_ns)
-		turn_ends(j, r, event_axis(ev, ev->answer.begin_ns ? ev->answer.begin_ns : ev->ns), event_axis(ev, ev->ns),
-			  ev->answer.throttle_ms * JOIN_MS);
+	if (!r || r->answered_ns)
+		return;
+	turn_ends(j, r, event_axis(ev, ev->answer.begin_ns ? ev->answer.begin_ns : ev->ns), event_axis(ev, ev->ns),
+		  ev->answer.throttle_ms * JOIN_MS);
+	bconn_rests(c);
 }
 
 static void arrival_end(struct join *j, struct jtrail *t, const struct event *ev)

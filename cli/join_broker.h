@@ -29,7 +29,7 @@ struct bconn {
 	struct key2 key;
 	UT_hash_handle hh;
 	struct jtrail *trail;
-	struct bconn *next;		/* of the trail's */
+	struct bconn *prev, *next;	/* of the trail's that have any open; prev NULL: it has none */
 	struct conn *conn;
 	uint64_t peer_hi, peer_lo;
 	uint32_t peer_port, local_port;

@@ -46,8 +46,12 @@ struct part *part_get(struct join *j, struct jtrail *t, uint32_t id, int32_t par
 
 static void req_free(struct join *j, struct req *r)
 {
-	DL_DELETE(r->conn->reqs, r);
-	r->conn->nr_flying -= r->flying;
+	struct conn *c = r->conn;
+
+	DL_DELETE(c->reqs, r);
+	if (!c->reqs)
+		DL_DELETE(c->trail->asking, c);
+	c->nr_flying -= r->flying;
 	HASH_DEL(j->reqs, r);
 	if (r->breq)
 		r->breq->req = NULL;
@@ -91,6 +95,8 @@ static struct req *req_get(struct join *j, struct jtrail *t, uint32_t conn, uint
 	if (corr > r->conn->max_corr)
 		r->conn->max_corr = corr;
 	HASH_ADD(hh, j->reqs, key, sizeof(r->key), r);
+	if (!r->conn->reqs)
+		DL_APPEND(t->asking, r->conn);
 	DL_APPEND(r->conn->reqs, r);
 	return r;
 }
@@ -163,14 +169,14 @@ static void request_event(struct join *j, struct jtrail *t, const struct event *
 }
 
 /* Has that instance a request under way on any connection?  Without a library's word, on that one. */
-static bool conns_flying(struct join *j, const struct inst *in, const struct conn *own)
+static bool conns_flying(const struct inst *in, const struct conn *own)
 {
-	struct conn *c, *tmp;
+	const struct conn *c;
 
 	if (!in->key.id)
 		return own->nr_flying;
-	HASH_ITER(hh, j->conns, c, tmp)
-		if (c->key.trail == in->key.trail && c->inst == in->key.id && !c->end_ns && c->nr_flying)
+	DL_FOREACH(own->trail->asking, c)
+		if (c->inst == in->key.id && !c->end_ns && c->nr_flying)
 			return true;
 	return false;
 }
@@ -193,7 +199,7 @@ void req_answered(struct join *j, struct req *r, int64_t ns, int16_t error)
 		const char *name = kafka_api_name(r->api);
 
 		cold_step(in, name ? name : "other requests", r->end_ns, ns);
-		if (in->prelude.open_since && !conns_flying(j, in, r->conn))
+		if (in->prelude.open_since && !conns_flying(in, r->conn))
 			spans_close(&in->prelude, ns);
 	}
 	if (in && r->api == KAFKA_INIT_PRODUCER_ID && !error)

@@ -80,6 +80,7 @@ struct conn {
 	struct peer *peer;
 	struct bconn *bconn;		/* the same connection as the broker sees it */
 	struct req *reqs;		/* not yet freed */
+	struct conn *prev, *next;	/* of the trail's that have any */
 	uint32_t nr_flying;		/* of them in flight */
 	uint32_t tid;			/* as peer's */
 	bool	 full;			/* no room in its socket: peer->busy is open for that */

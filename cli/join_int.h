@@ -105,8 +105,9 @@ struct jtrail {
 	int64_t	 cover_from[AT_NR_COVER], cover_to[AT_NR_COVER];
 	bool	 covered[AT_NR_COVER];
 	int32_t	 broker;		/* last TARGET */
-	struct bconn *bconns;		/* of a probe: the connections and threads that it told, all of them */
-	struct bthread *threads;
+	struct conn *asking;		/* of a client: its connections that have requests */
+	struct bconn *bconns;		/* of a probe: its connections that have requests open, */
+	struct bthread *threads;	/* and all threads that it told */
 	struct quiet quiet;		/* a client's process */
 	struct inst *wire;		/* of a client whose library says nothing: its start; or NULL */
 	int64_t	 least_wait;		/* of its batches before they were sent, as far as told; 0 none */
