@@ -194,7 +194,7 @@ static void written_in_part(struct feed *f, uint64_t ms, const struct bat *b)
 }
 
 /* Written whole at `ms`. */
-static void written_for(struct feed *f, uint64_t ms, const struct bat *b, int16_t acks)
+static void written(struct feed *f, uint64_t ms, const struct bat *b)
 {
 	struct event ev = at(&f->client, AT_EV_REQUEST, ms);
 
@@ -203,14 +203,9 @@ static void written_for(struct feed *f, uint64_t ms, const struct bat *b, int16_
 	ev.request.conn = b->conn;
 	ev.request.corr = b->corr;
 	ev.request.size = 100 * b->count + 50;
-	ev.request.acks = acks;
+	ev.request.acks = -1;
 	ev.request.batches = 1;
 	give_text(f, ev, "tester");
-}
-
-static void written(struct feed *f, uint64_t ms, const struct bat *b)
-{
-	written_for(f, ms, b, -1);
 }
 
 static void replied(struct feed *f, uint64_t ms, const struct bat *b, int16_t error, int64_t offset)
@@ -455,7 +450,7 @@ __attribute__((unused)) static void *const feed_unused[] = {
 	(void *)connection_end, (void *)called_back, (void *)flushed, (void *)arrival_ended,
 	(void *)answered, (void *)synced, (void *)appended, (void *)arrived, (void *)probe,
 	(void *)phase_ms, (void *)phase_of, (void *)unsound, (void *)replied, (void *)feed_end,
-	(void *)acks, (void *)written, (void *)written_for, (void *)instance, (void *)connection, (void *)producer, (void *)feed_new,
+	(void *)acks, (void *)written, (void *)instance, (void *)connection, (void *)producer, (void *)feed_new,
 	(void *)feed_free, (void *)topic,
 };
 

@@ -398,6 +398,36 @@ static void test_behind_unanswered(void **state)
 	feed_free(f);
 }
 
+static void batch_only(struct feed *f, uint64_t ms, const struct bat *b)
+{
+	struct event ev = at(&f->client, AT_EV_BATCH, ms);
+
+	ev.batch.begin_ns = ev.ns;
+	ev.batch.conn = b->conn;
+	ev.batch.corr = b->corr;
+	ev.batch.topic = b->topic;
+	ev.batch.partition = b->partition;
+	ev.batch.crc = b->crc;
+	ev.batch.count = b->count;
+	ev.batch.first_ts_ms = b->created;
+	ev.batch.max_ts_ms = b->created_last ? b->created_last : b->created;
+	ev.batch.producer_id = ev.batch.base_sequence = -1;
+	give(f, ev);
+}
+
+static void without_acks(struct feed *f, uint64_t ms, const struct bat *b)
+{
+	struct event ev = at(&f->client, AT_EV_REQUEST, ms);
+
+	batch_only(f, ms, b);
+	ev.request.begin_ns = ev.ns;
+	ev.request.conn = b->conn;
+	ev.request.corr = b->corr;
+	ev.request.size = 100 * b->count + 50;
+	ev.request.batches = 1;
+	give_text(f, ev, "tester");
+}
+
 /* acks=0: nobody answers, and nothing is lost for that; each is told once it is written. */
 static void test_no_acks(void **state)
 {
@@ -407,7 +437,7 @@ static void test_no_acks(void **state)
 	for (uint32_t i = 0; i < 100; i++) {
 		struct bat b = { 1, 1 + i, 1, 0xaa00 + i, 1, 0, 0, 1000 + 10 * i, 1015 + 10 * i };
 
-		written_for(f, 1020 + 10 * i, &b, 0);
+		without_acks(f, 1020 + 10 * i, &b);
 		assert_int_equal(f->nr, 1 + i);
 	}
 	ended(f, 60000);
@@ -427,21 +457,12 @@ static void test_no_acks_again(void **state)
 {
 	struct feed *f = begun();
 	struct bat a = { 1, 1, 1, 0xaa, 1, 0, 0, 1000, 0 }, again = { 2, 2, 1, 0xaa, 1, 0, 0, 1000, 0 };
-	struct event ev = at(&f->client, AT_EV_BATCH, 1005);
 
 	(void)state;
-	ev.batch.begin_ns = ev.ns;
-	ev.batch.conn = a.conn;
-	ev.batch.corr = a.corr;
-	ev.batch.topic = a.topic;
-	ev.batch.crc = a.crc;
-	ev.batch.count = a.count;
-	ev.batch.first_ts_ms = ev.batch.max_ts_ms = a.created;
-	ev.batch.producer_id = ev.batch.base_sequence = -1;
-	give(f, ev);
+	batch_only(f, 1005, &a);
 	connection_end(f, 1100, 1);
 	connected(f, 1110, 2);
-	written_for(f, 1120, &again, 0);
+	without_acks(f, 1120, &again);
 	ended(f, 60000);
 	assert_int_equal(f->nr, 1);
 	assert_int_equal(row_of(f, 0xaa)->outcome, TL_OUTCOME_ACKED);
@@ -459,7 +480,7 @@ static void test_no_acks_probed(void **state)
 
 	(void)state;
 	probe(f);
-	written_for(f, 1005, &a, 0);
+	without_acks(f, 1005, &a);
 	arrived(f, 1006, 1700, &a);
 	appended(f, 1701, 1702, 4, &a, 10);
 	ended(f, 60000);
