@@ -48,6 +48,7 @@ struct lib {
 #undef LIB_POINTER
 	int	 version;
 	bool	 usable;		/* has everything that is needed */
+	bool	 ready;			/* all of the above is there */
 };
 
 struct instance {

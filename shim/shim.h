@@ -10,6 +10,7 @@
  *	thread.c	per-thread state
  *	names.c		topic names and ids
  *	lib.c		the copies of librdkafka in this process
+ *	sites.h		which of the copies a call site uses
  *	conf.c		what is read of a client's configuration
  *	instance.c	client instances, from rd_kafka_new to rd_kafka_destroy
  *	intercept.c	librdkafka's interceptors of requests and brokers

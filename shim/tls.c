@@ -7,9 +7,13 @@
 #include <errno.h>
 
 #include "shim.h"
+#include "sites.h"
+
+#define NR_COPIES 4
 
 struct ssl_functions {
-	const void *dynamic;
+	const void *dynamic;		/* identifies the copy; NULL: free slot */
+	bool ready;			/* all that follows is there */
 	int (*write)(void *, const void *, int);
 	int (*read)(void *, void *, int);
 	int (*write_ex)(void *, const void *, size_t, size_t *);
@@ -17,42 +21,55 @@ struct ssl_functions {
 	int (*get_fd)(const void *);
 };
 
-/* Of the copy that `caller` uses.  One copy a process is the rule, so one is remembered. */
-static const struct ssl_functions *functions_of(const void *caller)
-{
-	static struct ssl_functions found[4];
-	static const void *callers[64];
-	static uint8_t which[64], busy;
-	static unsigned nr;
-	unsigned slot = (unsigned)((uintptr_t)caller >> 2) % 64;
-	struct object obj;
-	unsigned i;
+static struct ssl_functions copies[NR_COPIES];
 
-	if (likely(__atomic_load_n(&callers[slot], __ATOMIC_ACQUIRE) == caller))
-		return &found[which[slot]];
-	obj = find_provider(caller, "SSL_write");
+/* Whoever finds it unfinished does all of it, to the same end: nobody waits, not even after a fork. */
+static void fill(struct ssl_functions *f, struct object obj)
+{
+#define RESOLVE(name) __atomic_store_n((void **)&f->name, find_in(obj, "SSL_" #name), __ATOMIC_RELAXED)
+	RESOLVE(write);
+	RESOLVE(read);
+	RESOLVE(write_ex);
+	RESOLVE(read_ex);
+	RESOLVE(get_fd);
+#undef RESOLVE
+	__atomic_store_n(&f->ready, true, __ATOMIC_RELEASE);
+}
+
+static struct ssl_functions *functions_find(const void *caller)
+{
+	struct object obj = find_provider(caller, "SSL_write");
+
 	if (!obj.dynamic)
 		return NULL;
-	while (__atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE))
-		;
-	for (i = 0; i < nr && found[i].dynamic != obj.dynamic; i++)
-		;
-	if (i == nr && nr < 4) {
-		found[i].dynamic = obj.dynamic;
-		*(void **)&found[i].write = find_in(obj, "SSL_write");
-		*(void **)&found[i].read = find_in(obj, "SSL_read");
-		*(void **)&found[i].write_ex = find_in(obj, "SSL_write_ex");
-		*(void **)&found[i].read_ex = find_in(obj, "SSL_read_ex");
-		*(void **)&found[i].get_fd = find_in(obj, "SSL_get_fd");
-		nr++;
+	for (struct ssl_functions *f = copies; f < copies + NR_COPIES; f++) {
+		const void *owner = NULL;
+
+		/* A free place is taken, else owner tells whose it is. */
+		if (!__atomic_compare_exchange_n(&f->dynamic, &owner, obj.dynamic, false,
+						 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE) &&
+		    owner != obj.dynamic)
+			continue;
+		if (!__atomic_load_n(&f->ready, __ATOMIC_ACQUIRE))
+			fill(f, obj);
+		return f;
 	}
-	/* A slot is written once: another call site that shares it takes the long way. */
-	if (i < 4 && !callers[slot]) {
-		which[slot] = (uint8_t)i;
-		__atomic_store_n(&callers[slot], caller, __ATOMIC_RELEASE);
-	}
-	__atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
-	return i < 4 ? &found[i] : NULL;
+	return NULL;
+}
+
+/* Of the copy that `caller` uses. */
+static const struct ssl_functions *functions_of(const void *caller)
+{
+	static struct sites sites;
+	int i = site_find(&sites, caller);
+	struct ssl_functions *f;
+
+	if (likely(i >= 0))
+		return &copies[i];
+	f = functions_find(caller);
+	if (f)
+		site_keep(&sites, caller, (unsigned)(f - copies));
+	return f;
 }
 
 static struct conn *conn_of(const struct ssl_functions *f, const void *ssl)
