@@ -241,13 +241,16 @@ static int find_us(struct dl_phdr_info *info, size_t size, void *arg)
 	(void)size;
 	if (!covers(info, (const void *)find_in))
 		return 0;
-	*us = (struct object){ info->dlpi_addr, dynamic_of(info) };
+	us->base = info->dlpi_addr;
+	__atomic_store_n(&us->dynamic, dynamic_of(info), __ATOMIC_RELEASE);	/* last: base is there */
 	return 1;
 }
 
 /*
  * .NET, Ruby and Python's ctypes look librdkafka's functions up on a handle, past any
- * preload.  RTLD_NEXT is for interposers like us: left alone.
+ * preload.  RTLD_NEXT is for interposers like us: left alone.  So is a copy that is not
+ * the one our wrapper takes for callers that are linked to none: a client of that copy
+ * must not get into the other.
  */
 void *find_wrapper(void *handle, const char *name)
 {
@@ -257,12 +260,14 @@ void *find_wrapper(void *handle, const char *name)
 
 	if (likely(!name || strncmp(name, "rd_kafka_", 9)) || handle == RTLD_NEXT || live_off())
 		return NULL;
-	if (!us.dynamic)
+	if (!__atomic_load_n(&us.dynamic, __ATOMIC_ACQUIRE))
 		dl_iterate_phdr(find_us, &us);
 	ours = find_in(us, name);
 	if (!ours)
 		return NULL;
 	*(void **)&real = find_dlsym();
 	theirs = real(handle, name);
-	return theirs ? ours : NULL;
+	if (theirs == ours || (theirs && theirs == find_in(find_provider(NULL, "rd_kafka_new"), name)))
+		return ours;
+	return NULL;
 }
