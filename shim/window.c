@@ -22,6 +22,8 @@
 #endif
 #define RAMFS_MAGIC_ 0x858458f6
 #define MIN_BYTES (1u << 20)
+#define STEP_BYTES (1u << 20)
+#define STEP_TRIES 100
 
 /* ---- the directory ------------------------------------------------------- */
 
@@ -112,6 +114,22 @@ static bool on_tmpfs(const char *path)
 
 /* ---- the window ---------------------------------------------------------- */
 
+/*
+ * A step at a time: tmpfs of older kernels undoes a whole call for any signal, and under
+ * an app's timer a large one never comes to its end.
+ */
+static int take_memory(int fd, uint64_t bytes)
+{
+	for (uint64_t at = 0; at < bytes; at += STEP_BYTES) {
+		uint64_t len = bytes - at < STEP_BYTES ? bytes - at : STEP_BYTES;
+
+		for (unsigned i = 1; fallocate(fd, 0, (off_t)at, (off_t)len); i++)
+			if (errno != EINTR || i == STEP_TRIES)
+				return -1;
+	}
+	return 0;
+}
+
 /* Of the size's bytes the first get their memory now. */
 static int open_window(const char *path, uint64_t size, uint64_t now)
 {
@@ -119,7 +137,7 @@ static int open_window(const char *path, uint64_t size, uint64_t now)
 
 	if (fd < 0)
 		return -errno;
-	if ((now < size && ftruncate(fd, (off_t)size)) || fallocate(fd, 0, 0, (off_t)now)) {
+	if ((now < size && ftruncate(fd, (off_t)size)) || take_memory(fd, now)) {
 		err = -errno;
 		close(fd);
 		unlink(path);
@@ -160,6 +178,18 @@ static int place_window(struct at_writer *w, uint64_t max_bytes, uint64_t front,
 	return fd;
 }
 
+/* An empty trail would only be in the way. */
+static void remove_trail(const struct at_writer *w)
+{
+	char name[sizeof(w->dir) + 16];
+
+	snprintf(name, sizeof(name), "%s/" AT_FILE_NAME, w->dir);
+	unlink(name);
+	if (w->window[0])
+		unlink(w->window);
+	rmdir(w->dir);
+}
+
 static const char *reason(int err)
 {
 	switch (-err) {
@@ -198,7 +228,7 @@ int at_writer_open(struct at_writer *w, const struct at_writer_conf *conf,
 	close(fd);
 	if (w->base == MAP_FAILED) {
 		w->base = NULL;
-		unlink(w->window);
+		remove_trail(w);
 		goto fail;
 	}
 	w->size = size;
@@ -278,18 +308,6 @@ static void move_window(struct at_writer *w)
 		return;
 	}
 	unlink(w->window);
-}
-
-/* Nothing was ever witnessed: an empty trail would only be in the way. */
-static void remove_trail(const struct at_writer *w)
-{
-	char name[sizeof(w->dir) + 16];
-
-	snprintf(name, sizeof(name), "%s/" AT_FILE_NAME, w->dir);
-	unlink(name);
-	if (w->window[0])
-		unlink(w->window);
-	rmdir(w->dir);
 }
 
 /*
