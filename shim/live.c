@@ -8,10 +8,12 @@
  * when it shows Kafka.  A vfork child shares its parent's memory and is the parent.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -34,6 +36,26 @@ static char out_dir[3072];		/* ACKTRAIL_OUT, or the parent's trail after a fork 
 static uint64_t max_bytes;
 static bool verbose, forked, standby;
 
+static struct stat ears;		/* standard error when we were loaded; all 0: it was closed */
+
+/* No fstat(): its symbol is younger than GLIBC_2.17. */
+static bool look_at_stderr(struct stat *st)
+{
+	return !syscall(SYS_fstat, STDERR_FILENO, st);
+}
+
+/* Descriptor 2 may be the app's own file by now, or a pipe that is full or that nobody reads. */
+static bool may_say(void)
+{
+	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+	struct timespec at_once = { 0, 0 };
+	struct stat now;
+
+	return ears.st_mode && look_at_stderr(&now) && now.st_dev == ears.st_dev &&
+	       now.st_ino == ears.st_ino && syscall(SYS_ppoll, &p, 1, &at_once, NULL, 0) == 1 &&
+	       p.revents == POLLOUT;
+}
+
 /* The only words that the shim ever prints, one line at most unless asked. */
 static void say(const char *what, const char *detail)
 {
@@ -43,7 +65,7 @@ static void say(const char *what, const char *detail)
 
 	if (n > (int)sizeof(line) - 1)
 		n = sizeof(line) - 1;
-	if (syscall(SYS_write, 2, line, n) < 0)
+	if (!may_say() || syscall(SYS_write, STDERR_FILENO, line, n) < 0)
 		return;
 }
 
@@ -99,6 +121,8 @@ __attribute__((constructor)) static void live_init(void)
 		leave_children_alone();
 	if (live || !wanted(mode))
 		return;
+	if (!look_at_stderr(&ears))
+		memset(&ears, 0, sizeof(ears));
 	page = mmap(NULL, AT_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (page != MAP_FAILED && !madvise(page, AT_PAGE, MADV_WIPEONFORK)) {
 		max_bytes = megabytes(secure_getenv("ACKTRAIL_MAX_MB")) << 20;

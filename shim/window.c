@@ -112,6 +112,21 @@ static bool on_tmpfs(const char *path)
 	       ((unsigned long)fs.f_type == TMPFS_MAGIC || (unsigned long)fs.f_type == RAMFS_MAGIC_);
 }
 
+/*
+ * Of an app that closed them 0 to 2 are free, and what it prints would go into our file:
+ * ours is held above them.
+ */
+static int create(const char *path, int flags)
+{
+	int fd = open(path, flags | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int high = fd >= 0 && fd <= STDERR_FILENO ? fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : -1;
+
+	if (high < 0)
+		return fd;
+	close(fd);
+	return high;
+}
+
 /* ---- the window ---------------------------------------------------------- */
 
 /*
@@ -133,7 +148,7 @@ static int take_memory(int fd, uint64_t bytes)
 /* Of the size's bytes the first get their memory now. */
 static int open_window(const char *path, uint64_t size, uint64_t now)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600), err;
+	int fd = create(path, O_RDWR), err;
 
 	if (fd < 0)
 		return -errno;
@@ -298,7 +313,7 @@ static void move_window(struct at_writer *w)
 		return;
 	snprintf(link_path, sizeof(link_path), "%s/" AT_FILE_NAME, w->dir);
 	snprintf(temp, sizeof(temp), "%s/." AT_FILE_NAME ".part", w->dir);
-	fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd = create(temp, O_WRONLY);
 	if (fd < 0)
 		return;
 	bool ok = copy_out(w, fd);

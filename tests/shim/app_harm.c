@@ -83,6 +83,21 @@ static int reuse_fd(char **args)
 	return 0;
 }
 
+/* Standard error is closed, and then its number is that of the app's own file, or of none. */
+static int stderr_closed(char **args)
+{
+	struct client c;
+
+	close(STDERR_FILENO);
+	if (args[0])
+		MUST(open(args[0], O_RDWR | O_CREAT | O_TRUNC, 0600) == STDERR_FILENO);
+	client_open(&c, "");
+	client_produce(&c, 5);
+	client_wait(&c);
+	client_close(&c);
+	return 0;
+}
+
 /* ---- signals ------------------------------------------------------------- */
 
 static int null_fd;
@@ -374,7 +389,7 @@ static int tls(char **args)
 }
 
 const struct scenario harm_scenarios[] = {
-	{ "close-fds", close_fds }, { "reuse-fd", reuse_fd }, { "signals", signals },
+	{ "close-fds", close_fds }, { "reuse-fd", reuse_fd }, { "stderr-closed", stderr_closed }, { "signals", signals },
 	{ "mock-ports", mock_ports }, { "http", http }, { "raw", raw }, { "given-up", given_up }, { "ids", ids },
 	{ "garbage", garbage },
 	{ "tls", tls }, { 0 },
