@@ -246,7 +246,7 @@ void live_skip(void)
 }
 
 /* exit(): other threads may still run, so the mapping stays (writer's window.c). */
-__attribute__((destructor)) static void live_exit(void)
+static void live_exit(void)
 {
 	struct at_writer *w = live_trail();
 	struct thread *t;
@@ -269,4 +269,32 @@ __attribute__((destructor)) static void live_exit(void)
 	__atomic_store_n(&live->trail, NULL, __ATOMIC_RELEASE);
 	at_writer_close(w, AT_EXITED);
 	errno = saved;
+}
+
+/*
+ * The destructor of a preload runs before those of the app's libraries, which may still
+ * flush and destroy; a handler that was registered before the program began runs behind
+ * them all.  Registered later, by a plugin, it runs before: the last of the two it is.
+ */
+static bool other_was;
+
+static void live_last(void *unused)
+{
+	(void)unused;
+	if (other_was)
+		live_exit();
+	other_was = true;
+}
+
+__attribute__((destructor)) static void live_fini(void)
+{
+	live_last(NULL);
+}
+
+int __cxa_atexit(void (*handler)(void *), void *arg, void *dso);
+
+/* Not atexit(): that would be undone with our destructors. */
+__attribute__((constructor)) static void live_atexit(void)
+{
+	other_was = __cxa_atexit(live_last, NULL, NULL) != 0;
 }

@@ -4,7 +4,9 @@
 #include <stdio.h>
 
 int module_run(int messages);
+int module_begin(int messages);
 
+static rd_kafka_t *left;
 static int delivered;
 
 static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
@@ -13,7 +15,8 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
 	delivered += !m->err;
 }
 
-int module_run(int messages)
+/* A producer that is left to our destructor. */
+int module_begin(int messages)
 {
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	rd_kafka_t *rk;
@@ -30,7 +33,29 @@ int module_run(int messages)
 		rd_kafka_producev(rk, RD_KAFKA_V_TOPIC("orders"), RD_KAFKA_V_PARTITION(0),
 				  RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_VALUE("v", 1),
 				  RD_KAFKA_V_END);
-	rd_kafka_flush(rk, 10000);
-	rd_kafka_destroy(rk);
+	left = rk;
+	return 0;
+}
+
+static void end(void)
+{
+	rd_kafka_flush(left, 10000);
+	rd_kafka_destroy(left);
+	left = NULL;
+}
+
+int module_run(int messages)
+{
+	if (module_begin(messages))
+		return -1;
+	end();
 	return delivered;
+}
+
+__attribute__((destructor)) static void unloaded(void)
+{
+	if (!left)
+		return;
+	end();
+	printf("delivered %d at the end\n", delivered);
 }
