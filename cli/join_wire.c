@@ -103,7 +103,8 @@ void room_taken(struct conn *c, const struct req *r)
 {
 	int64_t late = r->begin_ns - c->room_ns;
 
-	if (c->inst || r->api != KAFKA_PRODUCE)
+	/* Of a trail that is cut the library may have said whose it is, and what it waited for. */
+	if (c->inst || r->api != KAFKA_PRODUCE || c->trail->t->incomplete)
 		return;
 	if (c->room_ns && late >= 0 && late <= ROOM_SLACK && c->room_ns - c->full_ns >= FULL_LEAST)
 		spans_add(&c->peer->full, c->full_ns, c->room_ns);
@@ -117,6 +118,6 @@ void room_taken(struct conn *c, const struct req *r)
 /* No answer made room as long as it lasted. */
 void room_never(struct conn *c, int64_t ns)
 {
-	if (!c->inst && c->nr_flying > 1 && c->nr_flying == c->most)
+	if (!c->inst && !c->trail->t->incomplete && c->nr_flying > 1 && c->nr_flying == c->most)
 		spans_add(&c->peer->full, c->full_ns, ns);
 }
