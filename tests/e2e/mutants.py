@@ -60,6 +60,13 @@ def sending(row):
     return row["topic"], row["partition"], first.get("corr_id"), first.get("write_begin_ns")
 
 
+SLOW_NS = 100_000_000  # as why has it
+
+
+def life(row):
+    return sum(p["ns"] for p in row["phases"])
+
+
 def wrong(row, true):
     at = row.get("created_first_ns") or row["phases"][0]["begin_ns"] if row["phases"] else 0
     for p in row["phases"]:
@@ -77,6 +84,8 @@ def wrong(row, true):
     ours, theirs = row["verdict"]["cause"], causes(true)
     if row["outcome"] != true["outcome"]:   # of the batch's messages those are left that ended so
         theirs = set().union(*(causes(part) for part in parts[sending(true)]))
+    if ours == "healthy" and life(row) < SLOW_NS <= life(true):
+        return None  # what is left of its life is short, and says so: no cause
     if ours not in theirs | LESS:
         return f"{'/'.join(sorted(theirs))} became {ours} ({row['outcome']})"
     return None
