@@ -78,7 +78,8 @@ static bool settled(struct join *j, struct jbatch *jb)
 	if (broker_may_tell(j, jb) || absorbed_may_tell(j, jb) || lib_may_claim(j, jb))
 		return false;
 	/* Kafka by default never syncs: what else is known of it goes before that wait is over, where requests are many. */
-	return !(jb->file && !jb->b.on_disk_ns && age < DISK_WAIT && jb->b.resolved_ns > j->fading_ns);
+	return !(jb->file && !jb->b.on_disk_ns && age < DISK_WAIT &&
+		 (jb->file->synced || jb->b.resolved_ns > j->fading_ns));
 }
 
 /* "UUID-CONN-CORR-INDEX": of most rows, so not by printf. */

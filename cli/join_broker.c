@@ -119,8 +119,9 @@ static bool may_pair(const struct conn *c, const struct bconn *b)
 		return false;
 	if ((own || is_loopback(b->peer_hi, b->peer_lo)) && !clocks_same(c->trail->t, b->trail->t))
 		return false;
-	if (c->broker >= 0 && b->target && b->target->broker >= 0 && c->broker != b->target->broker)
-		return false;
+	/* The port may be another on the way (a container's). */
+	if (c->broker >= 0 && b->target && b->target->broker >= 0)
+		return c->broker == b->target->broker;
 	return !c->peer_port || !b->local_port || c->peer_port == b->local_port;
 }
 

@@ -74,6 +74,7 @@ struct file {
 	int64_t	 segment;
 	uint32_t role;
 	int32_t	 partition;
+	bool	 synced;		/* it was, once */
 	struct jbatch *waiting;		/* appended, not yet known to be on disk */
 };
 

@@ -127,6 +127,8 @@ struct debt {
 	struct debt *prev, *next;
 };
 
+#define JOIN_CRC_KEPT	4u		/* a partition moves from broker to broker */
+
 /* One producer process's view of a partition. */
 struct part {
 	struct part_key key;
@@ -138,7 +140,8 @@ struct part {
 	struct spans *first;		/* idempotent: the first batch of an epoch is on its way, and no other may be; NULL never */
 	struct spans *again;		/* from a refusal until the next batch: all wait behind what is sent again; NULL never */
 	bool	 in_dump;		/* a batch of it was found in the log dump, by its CRC */
-	const struct jtrail *crc_kept;	/* the probe that saw one of its appended under its own CRC, the last; or NULL */
+	const struct jtrail *crc_kept[JOIN_CRC_KEPT];	/* probes that saw one of its appended under its own CRC, or NULL */
+	uint32_t nr_crc_kept;
 };
 
 /* An attempt with messages of one batch, some of which went on in another. */

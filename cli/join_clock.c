@@ -53,10 +53,22 @@ static void hold_order(struct tl_attempt *a)
 		a->response_written_ns = a->response_read_ns;
 }
 
-/* A follower's times of its copy, on the clock of the batch's own. */
-static void place_copy(struct join *j, struct jbatch *jb, uint32_t nr, const struct jtrail *to)
+/* The trail that told of an attempt's broker, or NULL. */
+static const struct jtrail *broker_trail(const struct link_state *st)
 {
-	const struct jtrail *from = j->trails[jb->copier[nr]->key.trail];
+	return st->breq ? st->breq->bconn->trail : st->appender ? st->appender :
+	       st->req && st->req->conn->bconn ? st->req->conn->bconn->trail : NULL;
+}
+
+/*
+ * A follower's times of its copy, on the clock of the batch's own: as the leader's are placed
+ * where both have one clock, else by its own tie to the client; without one by the wall clocks.
+ */
+static void place_copy(struct join *j, struct jbatch *jb, uint32_t nr)
+{
+	const struct jtrail *from = j->trails[jb->copier[nr]->key.trail], *to = jb->trail;
+	const struct tl_attempt *a = jb->b.nr_attempts ? &jb->b.attempts[jb->b.counted] : NULL;
+	const struct jtrail *leader = a ? broker_trail(&jb->state[jb->b.counted]) : NULL;
 	struct tl_replica *r = &jb->b.replicas[nr];
 	int64_t *times[] = { &r->append_ns, &r->sync_end_ns };
 	struct clock *tie;
@@ -64,13 +76,21 @@ static void place_copy(struct join *j, struct jbatch *jb, uint32_t nr, const str
 	r->known = TL_KNOWN_EXACT;
 	if (clocks_same(from->t, to->t))
 		return;
+	if (leader && clocks_same(from->t, leader->t)) {
+		r->known = a->broker_known;
+		r->bound_ns = a->bound_ns;
+		for (unsigned i = 0; i < sizeof(times) / sizeof(*times); i++)
+			*times[i] -= *times[i] ? a->clock_offset_ns : 0;
+		return;
+	}
+	r->known = TL_KNOWN_INFERRED;
 	tie = clocks_tie(j->conf.clocks, from->t, to->t);
-	r->known = tie ? TL_KNOWN_ACROSS : TL_KNOWN_UNKNOWN;
 	for (unsigned i = 0; tie && i < sizeof(times) / sizeof(*times); i++) {
 		int64_t bound = 0;
 
-		if (*times[i] && !clocks_place(tie, from->t, to->t, times[i], &bound))
-			r->known = TL_KNOWN_UNKNOWN;
+		if (!*times[i] || !clocks_place(tie, from->t, to->t, times[i], &bound))
+			continue;
+		r->known = TL_KNOWN_ACROSS;
 		if (bound > r->bound_ns)
 			r->bound_ns = bound;
 	}
@@ -81,7 +101,7 @@ void broker_times(struct join *j, struct jbatch *jb)
 	for (uint32_t i = 0; i < jb->b.nr_attempts; i++) {
 		struct tl_attempt *a = &jb->b.attempts[i];
 		const struct link_state *st = &jb->state[i];
-		const struct jtrail *bt = NULL;
+		const struct jtrail *bt = broker_trail(st);
 
 		if (st->breq) {
 			a->first_ns = st->breq->first_ns;
@@ -89,11 +109,6 @@ void broker_times(struct join *j, struct jbatch *jb)
 			a->no_answer = st->breq->unasked;
 			a->read_ns = st->breq->told ? st->breq->read_ns : 0;
 			a->response_written_ns = st->breq->written_ns;
-			bt = st->breq->bconn->trail;
-		} else if (st->appender) {
-			bt = st->appender;
-		} else if (st->req && st->req->conn->bconn) {
-			bt = st->req->conn->bconn->trail;
 		}
 		a->broker_known = TL_KNOWN_EXACT;
 		if (!jb->b.client || !bt || clocks_same(jb->trail->t, bt->t) || !broker_told(a))
@@ -105,10 +120,10 @@ void broker_times(struct join *j, struct jbatch *jb)
 			a->broker_known = TL_KNOWN_INFERRED;
 		}
 	}
-	for (uint32_t i = 0; i < jb->b.nr_replicas; i++)
-		place_copy(j, jb, i, jb->trail);
 	if (!jb->replied_ok && jb->b.nr_attempts)
 		jb->b.counted = jb->b.nr_attempts - 1;
+	for (uint32_t i = 0; i < jb->b.nr_replicas; i++)
+		place_copy(j, jb, i);
 	if (jb->b.on_disk_ns && jb->b.nr_attempts)
 		jb->b.on_disk_ns -= jb->b.attempts[jb->b.counted].clock_offset_ns;
 }

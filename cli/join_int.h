@@ -315,6 +315,7 @@ void fate_end(struct join *j);
 void fate_log(struct join *j, struct jbatch *jb);	/* in_log, resend, expired_by */
 
 /* join_log.c */
+void log_reach(struct jtrail *t, int64_t begin, int64_t end);
 void log_appended(struct jbatch *jb, uint32_t attempt, enum tl_join how);	/* that append was found to be its */
 void log_judge(struct join *j, struct jbatch *jb);	/* in_log, and by what */
 bool log_may_tell(const struct join *j, const struct jbatch *jb);	/* more, later */
@@ -333,6 +334,14 @@ int64_t requests_until(const struct jtrail *t);		/* as far as its requests were 
 int32_t broker_of(struct join *j, const struct jtrail *t, uint32_t pid);
 struct jbatch *broker_batch(struct join *j, struct jtrail *t, const struct ident *id);
 void broker_only_pend(struct join *j, struct jbatch *jb, int64_t ns);
+
+/* What the request asked for; -1 also where that is not known. */
+static inline int16_t acks_of(const struct link_state *st)
+{
+	if (st->breq && (st->breq->acks || st->breq->unasked))
+		return st->breq->acks;
+	return st->req && st->req->told ? st->req->acks : -1;
+}
 
 /* join_turn.c */
 struct busy busy_of(struct join *j, const struct breq *r);

@@ -12,7 +12,7 @@
 
 /* ---- by what a probe saw -------------------------------------------------------- */
 
-#define LASTING			(100 * JOIN_MS)	/* so long an append takes for the lasting ring: bpf/events.c */
+#define LASTING			(100 * JOIN_MS)	/* so long an append or a sync takes for the lasting ring: bpf/events.c */
 
 /*
  * Is what the probe told since then still there?  A ring that began anew is whole in its younger half.
@@ -42,12 +42,28 @@ static bool watched(const struct jtrail *t, int64_t from, int64_t to)
 	return true;
 }
 
+static bool saw_crc(const struct part *p, const struct jtrail *t)
+{
+	for (uint32_t i = 0; i < JOIN_CRC_KEPT; i++)
+		if (p->crc_kept[i] == t)
+			return true;
+	return false;
+}
+
 /* The CRCs of a partition's batches survive, then: its log is not stamped by the broker, nor compressed anew. */
 static void crc_kept(const struct jbatch *jb)
 {
 	for (uint32_t i = 0; i < jb->b.nr_attempts; i++)
-		if (jb->part && jb->state[i].appender && jb->state[i].own_crc)
-			jb->part->crc_kept = jb->state[i].appender;
+		if (jb->part && jb->state[i].appender && jb->state[i].own_crc &&
+		    !saw_crc(jb->part, jb->state[i].appender))
+			jb->part->crc_kept[jb->part->nr_crc_kept++ % JOIN_CRC_KEPT] = jb->state[i].appender;
+}
+
+/* A call that took so long that the lasting ring has it: the first that it still has. */
+void log_reach(struct jtrail *t, int64_t begin, int64_t end)
+{
+	if (!t->lasting_ns && end - begin >= LASTING)
+		t->lasting_ns = end;
 }
 
 void log_appended(struct jbatch *jb, uint32_t attempt, enum tl_join how)
@@ -57,8 +73,7 @@ void log_appended(struct jbatch *jb, uint32_t attempt, enum tl_join how)
 
 	jb->state[attempt].own_crc = how != TL_JOIN_SEQUENCE;
 	crc_kept(jb);
-	if (!t->lasting_ns && a->append_end_ns - a->append_begin_ns >= LASTING)
-		t->lasting_ns = a->append_end_ns;
+	log_reach(t, a->append_begin_ns, a->append_end_ns);
 }
 
 /* Kafka's errors of what was appended, and then not replicated (in time): REQUEST_TIMED_OUT, NOT_ENOUGH_REPLICAS_AFTER_APPEND. */
@@ -67,10 +82,13 @@ static bool after_append(int16_t code)
 	return code == 7 || code == 20;
 }
 
-/* Those that may come then, too, or before: UNKNOWN, UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER, KAFKA_STORAGE_ERROR. */
-static bool maybe_after_append(int16_t code)
+/*
+ * Those that may come then, too, or before: UNKNOWN, KAFKA_STORAGE_ERROR; and of a request that waits for
+ * followers UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER.
+ */
+static bool maybe_after_append(const struct link_state *st, int16_t code)
 {
-	return code == -1 || code == 3 || code == 6 || code == 56;
+	return code == -1 || code == 56 || ((code == 3 || code == 6) && acks_of(st) < 0);
 }
 
 /*
@@ -88,9 +106,9 @@ static bool attempt_proven_out(const struct jbatch *jb, uint32_t i)
 
 	if (!bc)
 		return false;
-	told = jb->part && jb->part->crc_kept == bc->trail;
+	told = jb->part && saw_crc(jb->part, bc->trail);
 	if (a->answered && a->error_code && a->error_code != DUPLICATE_SEQUENCE)
-		return !after_append(a->error_code) && (told || !maybe_after_append(a->error_code)) &&
+		return !after_append(a->error_code) && (told || !maybe_after_append(&jb->state[i], a->error_code)) &&
 		       watched(bc->trail, from, a->response_read_ns);
 	if (bc->end_ns && (!br || (br->answered_ns && told)))
 		return watched(bc->trail, from, bc->end_ns);

@@ -112,6 +112,9 @@ void sync_event(struct join *j, struct jtrail *t, const struct event *ev)
 			th->copies.at[i].batch->b.replicas[th->copies.at[i].attempt].sync_end_ns = end;
 	if (th && th->links.nr && !path)
 		th->links.nr = 0;	/* it went on to something else */
+	log_reach(t, begin, end);
+	if (f)
+		f->synced |= makes_durable(ev, f);
 	if (makes_durable(ev, f))
 		DL_FOREACH_SAFE2(f->waiting, jb, tmp, file_next) {
 			int64_t appended = 0;

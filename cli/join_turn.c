@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <acktrail/kafka.h>
 #include "clocks.h"
 #include "join_int.h"
 
@@ -29,7 +30,7 @@ static int64_t copied(const struct join *j, const struct breq *r, const struct j
 	/* Of a batch that is told they are on its client's clock. */
 	int64_t shift = copy->known && a->read_ns ? r->read_ns - a->read_ns : 0;
 
-	if (r->acks >= 0 || !clocks_same(j->trails[jb->copier[nr]->key.trail]->t, r->bconn->trail->t))
+	if (r->acks > 0 || r->unasked || !clocks_same(j->trails[jb->copier[nr]->key.trail]->t, r->bconn->trail->t))
 		return 0;
 	has += shift;
 	return r->written_ns && has > r->written_ns ? r->written_ns : has;
@@ -147,7 +148,7 @@ static struct busy *bconn_remember(struct join *j, struct breq *r)
 	if (c->nr_busy == c->ring_room && c->ring_room < JOIN_BUSY)
 		ring_grow(c);
 	slot = &c->ring[c->nr_busy++ % JOIN_BUSY];
-	if (c->nr_busy >= JOIN_BUSY / 2 && c->ring[(c->nr_busy - JOIN_BUSY / 2) % JOIN_BUSY].answered > j->fading_ns)
+	if (r->api == KAFKA_PRODUCE && c->nr_busy >= JOIN_BUSY / 2 && c->ring[(c->nr_busy - JOIN_BUSY / 2) % JOIN_BUSY].answered > j->fading_ns)
 		j->fading_ns = c->ring[(c->nr_busy - JOIN_BUSY / 2) % JOIN_BUSY].answered;
 	__builtin_prefetch(&c->ring[c->nr_busy % JOIN_BUSY].why, 1);	/* written the next time, and long unused */
 	chain_put(slot->why);

@@ -11,9 +11,15 @@
 #define ROOM_SLACK	(5 * JOIN_MS)	/* from reading an answer to the next request */
 #define LINGER_SLACK	(20 * JOIN_MS)	/* a busy machine's */
 
+/* Of a trail that is cut a library may have told whose its batches were, and what they waited for. */
+static bool library_cut(const struct jtrail *t)
+{
+	return t->t->incomplete && (t->t->bad_account || t->t->account.nr_instances);
+}
+
 bool wire_alone(const struct jbatch *jb)
 {
-	return !jb->inst_id && !jb->trail->has_producers && !jb->trail->t->incomplete;
+	return !jb->inst_id && !jb->trail->has_producers && !library_cut(jb->trail);
 }
 
 /* ---- what stands for its instance: there is one, as far as can be told ------------- */
@@ -103,8 +109,7 @@ void room_taken(struct conn *c, const struct req *r)
 {
 	int64_t late = r->begin_ns - c->room_ns;
 
-	/* Of a trail that is cut the library may have said whose it is, and what it waited for. */
-	if (c->inst || r->api != KAFKA_PRODUCE || c->trail->t->incomplete)
+	if (c->inst || r->api != KAFKA_PRODUCE || library_cut(c->trail))
 		return;
 	if (c->room_ns && late >= 0 && late <= ROOM_SLACK && c->room_ns - c->full_ns >= FULL_LEAST)
 		spans_add(&c->peer->full, c->full_ns, c->room_ns);
@@ -118,6 +123,6 @@ void room_taken(struct conn *c, const struct req *r)
 /* No answer made room as long as it lasted. */
 void room_never(struct conn *c, int64_t ns)
 {
-	if (!c->inst && !c->trail->t->incomplete && c->nr_flying > 1 && c->nr_flying == c->most)
+	if (!c->inst && !library_cut(c->trail) && c->nr_flying > 1 && c->nr_flying == c->most)
 		spans_add(&c->peer->full, c->full_ns, ns);
 }

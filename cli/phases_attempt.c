@@ -367,18 +367,18 @@ static const char *broker_name(struct join *j, int32_t broker)
 static void until_followers(struct cut *c, const struct link_state *st, const struct tl_attempt *a,
 			    enum tl_known known, int64_t bound)
 {
-	int16_t acks = st->breq ? st->breq->acks : st->req ? st->req->acks : -1;
-
-	for (uint32_t k = 0; acks < 0 && k < c->b->nr_replicas; k++) {
+	for (uint32_t k = 0; acks_of(st) < 0 && k < c->b->nr_replicas; k++) {
 		const struct tl_replica *r = &c->b->replicas[k];
-		int64_t until = r->append_ns;
+		int64_t until = r->append_ns, written = a->response_written_ns;
 		struct tl_phase *p;
 
 		/* A copy behind the answer is of one that was not in sync. */
-		if (r->known == TL_KNOWN_UNKNOWN || (a->response_written_ns && until > a->response_written_ns))
+		if (written && until - r->bound_ns - bound > written)
 			continue;
-		if (r->sync_end_ns > until && !(a->response_written_ns && r->sync_end_ns > a->response_written_ns))
+		if (r->sync_end_ns > until && (!written || r->sync_end_ns - r->bound_ns - bound <= written))
 			until = r->sync_end_ns;
+		if (written && until > written)
+			until = written;
 		p = until > c->at ? go(c, TL_PHASE_REPLICATION, until, weaker(known, r->known),
 				       r->bound_ns > bound ? r->bound_ns : bound) : NULL;
 		if (p && r->broker >= 0)

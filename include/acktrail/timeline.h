@@ -202,7 +202,7 @@ struct tl_producer {
 struct tl_replica {
 	int32_t	 broker;
 	int64_t	 append_ns, sync_end_ns;
-	enum tl_known known;		/* UNKNOWN: on a clock that is tied to none here, so not to be compared */
+	enum tl_known known;		/* how its times stand on the axis */
 	int64_t	 bound_ns;
 };
 
