@@ -43,16 +43,15 @@ static __noinline int target_enters(__u32 fd, __u64 buf, __u32 nr_iov, __u64 pos
 	__u32 flags;
 
 	file = file_of_fd(fd);
-	if (!file)
-		return 0;
-	flags = file_flags(file, &op.file);
+	flags = file ? file_flags(file, &op.file) : 0;
 	if (flags & FILE_SEGMENT)
 		op.what = OP_APPEND;
 	if (flags && (rwf & (RWF_DSYNC_ | RWF_SYNC_) || is_dsync(file)))
 		op.what |= OP_SYNC;
-	if (!op.what)
-		return with_requests && pos == POS_OF_FILE ?
-		       answer_enter(fd, buf, nr_iov) : 0;
+	if (!op.what) {
+		op_end();	/* of a call whose end the kernel did not run: this one's is not its */
+		return file && with_requests && pos == POS_OF_FILE ? answer_enter(fd, buf, nr_iov) : 0;
+	}
 	if (pos == POS_OF_FILE)
 		pos = AT_READ(file, f_pos);
 	op.pos = pos;

@@ -3,6 +3,7 @@
  * events.c - turns records of the BPF ring buffer into events of the trail; those of
  * requests in event_requests.c.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -289,7 +290,7 @@ int events_record(void *probe, void *data, size_t size)
 	}
 	if (p->pen.seq[AT_LAST] - p->last_restated >= p->writer.header->nr_last / 2 + 1)
 		events_standing(p);
-	return 0;
+	return ++p->nr_read % 256 == 0 && at_now() > p->read_until ? -EINTR : 0;
 }
 
 void events_note(struct probe *p, enum at_note what, uint32_t count, const char *text)

@@ -18,7 +18,7 @@
 
 #define MAX_TARGETS	16
 #define MAX_DIRS	64
-#define MAX_DEVICES	32
+#define MAX_DEVICES	128
 #define MAX_PORTS	16
 #define MAX_TOPICS	64
 #define WHY		256
@@ -40,6 +40,8 @@ struct target {
 	int32_t broker;		/* -1 unknown */
 	uint16_t ports[MAX_PORTS];
 	unsigned nr_ports;	/* the first one is the clients' */
+	uint16_t client_port;	/* as configured, 0 unknown */
+	unsigned looked;	/* how often for it */
 	uint64_t found_ns;	/* 0: there from the beginning */
 	bool gone, tls;
 	char how[128];
@@ -77,6 +79,8 @@ struct probe {
 	struct names *names;
 	struct load *load;
 	uint64_t events, attached_ns;
+	uint64_t read_until;		/* what comes then is for the next load_poll() */
+	uint32_t nr_read;
 	struct { int on; char text[WHY]; } cover[AT_NR_COVER];
 	uint32_t open_requests;		/* at the end */
 	struct { uint64_t syncs, requests, slowest_ns; bool shown; } live;	/* since the line before */
@@ -101,6 +105,7 @@ int load_open(struct probe *p, char *why, size_t size);
 int load_attach(struct probe *p, char *why, size_t size);
 int load_poll(struct probe *p, int timeout_ms);
 void load_watch(struct probe *p);	/* (again) tell BPF the targets, directories, disks */
+void load_forget(struct probe *p, pid_t pid);	/* its connections: who was killed closes none */
 uint64_t load_counts(struct probe *p, uint64_t *counts);	/* COUNT_NR of them; returns all lost */
 uint64_t load_missed(const struct probe *p, uint64_t *missed);	/* AT_NR_COVER of them; returns the sum */
 void load_stop(struct probe *p);	/* nothing new comes; what is there is read */

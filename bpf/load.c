@@ -372,13 +372,34 @@ int load_attach(struct probe *p, char *why, size_t size)
 	return 0;
 }
 
+void load_forget(struct probe *p, pid_t pid)
+{
+	int fd = bpf_map__fd(p->load->skel->maps.conns);
+	uint64_t key, next, *at = NULL;
+
+	while (!bpf_map_get_next_key(fd, at, &next)) {
+		if (at && key >> 32 == (uint32_t)pid)
+			bpf_map_delete_elem(fd, &key);
+		key = next;
+		at = &key;
+	}
+	if (at && key >> 32 == (uint32_t)pid)
+		bpf_map_delete_elem(fd, &key);
+}
+
+/* Events may come as fast as they are read: libbpf goes on until there are none, unless told otherwise. */
+#define READ_NS		200000000u
+
 int load_poll(struct probe *p, int timeout_ms)
 {
-	int n = ring_buffer__poll(p->load->ring, timeout_ms);
+	int n;
 
+	p->read_until = at_now() + (uint64_t)timeout_ms * 1000000 + READ_NS;
+	n = ring_buffer__poll(p->load->ring, timeout_ms);
 	if (n < 0 && n != -EINTR)
 		return n;
-	return ring_buffer__consume(p->load->ring);	/* nobody wakes us for a few, see rec_submit() */
+	n = ring_buffer__consume(p->load->ring);	/* nobody wakes us for a few, see rec_submit() */
+	return n == -EINTR ? 0 : n;
 }
 
 uint64_t load_counts(struct probe *p, uint64_t *counts)
@@ -387,7 +408,8 @@ uint64_t load_counts(struct probe *p, uint64_t *counts)
 
 	for (unsigned i = 0; i < COUNT_NR; i++) {
 		counts[i] = __atomic_load_n(&p->load->counts[i], __ATOMIC_RELAXED);
-		if (i < COUNT_LOST + REC_NR_KINDS)
+		/* And what was not witnessed for want of room, or is known without its identity. */
+		if (i < COUNT_LOST + REC_NR_KINDS || i == COUNT_TABLE_FULL || i == COUNT_HEADER_UNREAD)
 			lost += counts[i];
 	}
 	return lost;
@@ -444,6 +466,7 @@ void load_stop(struct probe *p)
 	memset(skel->bss->disks, 0, sizeof(skel->bss->disks));
 	memset(skel->bss->targets, 0, sizeof(skel->bss->targets));
 	p->open_requests = requests_open(skel);
+	p->read_until = UINT64_MAX;
 	ring_buffer__consume(p->load->ring);
 }
 

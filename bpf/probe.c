@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "inner.h"
@@ -177,6 +178,14 @@ static void say_start(const struct probe *p)
 			fprintf(stderr, "acktrail probe: %s %s\n", covers[c].name, p->cover[c].text);
 }
 
+/* The kernel's numbers of processes are those of the first PID namespace (PROC_PID_INIT_INO); elsewhere none would match. */
+static bool in_pid_namespace(void)
+{
+	struct stat st;
+
+	return !stat("/proc/self/ns/pid", &st) && st.st_ino != 4026531836UL;
+}
+
 static uint64_t lost_so_far(struct probe *p)
 {
 	uint64_t counts[COUNT_NR], missed[AT_NR_COVER];
@@ -262,6 +271,8 @@ int cmd_probe(int argc, char **argv)
 	}
 	if (geteuid() != 0)
 		return cannot(p, "attaching to the kernel and reading the broker's /proc needs root: run it with sudo");
+	if (in_pid_namespace())
+		return cannot(p, "this is a PID namespace of its own (a container): run it in the host's, as docker run --pid=host or hostPID do");
 	if (targets_find(p, why, sizeof(why)))
 		return cannot(p, why);
 	devices_find(p);

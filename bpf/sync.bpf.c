@@ -14,8 +14,10 @@ static __always_inline int sync_enter(__u32 fd, __u32 call)
 	if (!is_target())
 		return 0;
 	file = file_of_fd(fd);
-	if (!file || !file_flags(file, &op.file))
+	if (!file || !file_flags(file, &op.file)) {
+		op_end();	/* as in target_enters() */
 		return 0;
+	}
 	return op_begin(&op);
 }
 

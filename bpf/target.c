@@ -88,9 +88,19 @@ static void dir_add(struct probe *p, pid_t pid, const char *path)
 		return;
 	d->ino = sx.stx_ino;
 	dir_device(d, &sx);
-	for (unsigned i = 0; i < p->nr_dirs; i++)
-		if (p->dirs[i].ino == d->ino && p->dirs[i].dev == d->dev)
-			return;
+	for (unsigned i = 0; i < p->nr_dirs; i++) {
+		struct log_dir *known = &p->dirs[i];
+
+		if (known->ino != d->ino || known->dev != d->dev)
+			continue;
+		/* By whom it is seen now: who named it before may be gone. */
+		if (pid) {
+			known->pid = pid;
+			memcpy(known->path, d->path, sizeof(known->path));
+			memcpy(known->seen, d->seen, sizeof(known->seen));
+		}
+		return;
+	}
 	p->nr_dirs++;
 }
 
@@ -280,13 +290,17 @@ static void settings_line(struct settings *s, char *line)
 static bool settings_file(struct settings *s, pid_t pid, const char *cwd, const char *name)
 {
 	char path[PATH_MAX], line[8192];
-	FILE *f;
+	FILE *f = NULL;
+	int fd;
 
 	if (name[0] == '/')
 		snprintf(path, sizeof(path), "/proc/%d/root%.3900s", (int)pid, name);
 	else
 		snprintf(path, sizeof(path), "/proc/%d/root%.1900s/%.1900s", (int)pid, cwd, name);
-	f = fopen(path, "re");
+	/* Whatever a command line names: a pipe that nobody writes is no file to wait for. */
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd >= 0 && !(f = fdopen(fd, "r")))
+		close(fd);
 	if (!f)
 		return false;
 	while (fgets(line, sizeof(line), f))
@@ -312,7 +326,8 @@ static void settings_port(const struct settings *s, struct target *t)
 		if (len && len == strlen(s->controllers) && !strncasecmp(one, s->controllers, len))
 			continue;
 		if (colon) {
-			port_first(t, (uint16_t)atoi(colon + 1));
+			t->client_port = (uint16_t)atoi(colon + 1);
+			port_first(t, t->client_port);
 			return;
 		}
 	}
@@ -440,6 +455,25 @@ int targets_find(struct probe *p, char *why, size_t size)
 	return 0;
 }
 
+/*
+ * A broker listens some time after its start, a long one after a crash (it recovers its logs), and to its controller
+ * before its clients.  To look costs a link a descriptor.
+ */
+static bool ports_again(struct target *t)
+{
+	unsigned before = t->nr_ports;
+	bool there = !t->client_port && t->nr_ports;
+
+	for (unsigned i = 0; i < t->nr_ports; i++)
+		there |= t->ports[i] == t->client_port;
+	if (there || (++t->looked > 60 && t->looked % 10))
+		return false;
+	t->nr_ports = 0;
+	ports_find(t);
+	port_first(t, t->client_port);
+	return t->nr_ports != before;
+}
+
 bool targets_alive(struct probe *p, bool *changed)
 {
 	char path[64], *cmdline;
@@ -450,9 +484,12 @@ bool targets_alive(struct probe *p, bool *changed)
 		struct target *t = &p->targets[i];
 
 		snprintf(path, sizeof(path), "/proc/%d", (int)t->pid);
-		if (!t->gone && access(path, F_OK))
+		if (!t->gone && access(path, F_OK)) {
 			t->gone = *changed = true;
+			load_forget(p, t->pid);
+		}
 		alive += !t->gone;
+		*changed |= !t->gone && ports_again(t);
 	}
 	if (p->opt.nr_pids || alive == p->nr_targets)
 		return alive;
