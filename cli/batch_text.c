@@ -137,22 +137,22 @@ void batch_head_text(FILE *f, const struct tl_batch *b, bool colour)
 
 static void parts_text(char *buf, size_t size, const struct tl_parts *p)
 {
-	int n = snprintf(buf, size, " {");
+	int n = text_put(buf, size, 0, " {");
 	char t[24];
 
 	for (int i = 0; i < TL_NR_PARTS; i++) {
 		if (p->part[i] * 50 < p->ns)
 			continue;
-		n += snprintf(buf + n, size - (size_t)n, "%s%s %s", n > 2 ? ", " : "", tl_part_names[i],
-			      span_text(t, sizeof(t), p->part[i]));
+		n = text_put(buf, size, n, "%s%s %s", n > 2 ? ", " : "", tl_part_names[i],
+			     span_text(t, sizeof(t), p->part[i]));
 	}
-	snprintf(buf + n, size - (size_t)n, "}");
+	text_put(buf, size, n, "}");
 }
 
 static void phases_text(FILE *f, const struct tl_batch *b)
 {
 	struct wrap w;
-	char word[700], t[24], parts[200];
+	char word[800], t[24], parts[300];
 
 	if (!b->nr_phases)
 		return;

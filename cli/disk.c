@@ -248,7 +248,7 @@ static void devices_told(struct args *args)
 		       "waited for");
 	for (int i = 0; i < args->nr_devices; i++) {
 		struct device *d = &args->device[i];
-		char name[64], a[40], b[40], c[40], where[100] = "";
+		char name[64], a[40], b[40], c[40], where[400] = "";
 		int n = 0;
 
 		snprintf(name, sizeof(name), "%u:%u", (unsigned)(d->dev >> 20), (unsigned)(d->dev & 0xfffff));
@@ -278,9 +278,8 @@ static void devices_told(struct args *args)
 		}
 		for (int k = 0; k < TL_NR_PARTS; k++)
 			if (d->part[k] * 20 > (int64_t)d->syncs->sum && d->syncs->sum)
-				n += snprintf(where + n, sizeof(where) - (size_t)n, "%s%s %.0f%%", n ? ", " : "",
-					      tl_part_names[k],
-					      100.0 * (double)d->part[k] / (double)d->syncs->sum);
+				n = text_put(where, sizeof(where), n, "%s%s %.0f%%", n ? ", " : "", tl_part_names[k],
+					     100.0 * (double)d->part[k] / (double)d->syncs->sum);
 		printf("%-10s %8" PRIu64 " %8" PRIu64 " %s %s %s  %s\n", d->name ? d->name : name,
 		       d->syncs->nr, d->on_path, span_column(a, sizeof(a), hist_quantile(d->syncs, 0.5), 9),
 		       span_column(b, sizeof(b), hist_quantile(d->syncs, 0.99), 9),

@@ -164,8 +164,11 @@ bool filter_time_parse(const char *text, struct filter_time *t)
 	return t->given;
 }
 
-/* On the day when the evidence ends, or the day before where that would be after its end. */
-static int64_t on_its_day(const struct filter_time *t, int64_t end_ns)
+#define DAY_NS		86400000000000
+#define UNTIL_AHEAD_NS	(DAY_NS / 2)
+
+/* On the day when the evidence ends, or the day before where that would be after `last`. */
+static int64_t on_its_day(const struct filter_time *t, int64_t end_ns, int64_t last)
 {
 	time_t end = (time_t)(end_ns / 1000000000);
 	struct tm tm;
@@ -181,19 +184,19 @@ static int64_t on_its_day(const struct filter_time *t, int64_t end_ns)
 		};
 
 		ns = (int64_t)mktime(&day) * 1000000000 + t->ns % 1000000000;
-		if (ns <= end_ns || back)
+		if (ns <= last || back)
 			return ns;
 	}
 }
 
-static int64_t resolve(const struct filter_time *t, int64_t end_ns, int64_t otherwise)
+static int64_t resolve(const struct filter_time *t, int64_t end_ns, int64_t last, int64_t otherwise)
 {
 	int64_t ns;
 
 	if (!t->given)
 		return otherwise;
 	if (t->of_day)
-		return on_its_day(t, end_ns);
+		return on_its_day(t, end_ns, last);
 	if (!t->from_end)
 		return t->ns;
 	return __builtin_sub_overflow(end_ns, t->ns, &ns) ? INT64_MIN : ns;
@@ -201,8 +204,11 @@ static int64_t resolve(const struct filter_time *t, int64_t end_ns, int64_t othe
 
 void filter_resolve(struct filter *f, int64_t end_axis_ns)
 {
-	f->since_ns = resolve(&f->since, end_axis_ns, INT64_MIN);
-	f->until_ns = resolve(&f->until, end_axis_ns, INT64_MAX);
+	f->since_ns = resolve(&f->since, end_axis_ns, end_axis_ns, INT64_MIN);
+	/* "Until 10:05" of what ends at 10:02 is until its end; but of what ends behind midnight "until 23:50" is the day before. */
+	f->until_ns = resolve(&f->until, end_axis_ns, end_axis_ns + UNTIL_AHEAD_NS, INT64_MAX);
+	if (f->until.of_day && f->since.of_day && f->until_ns < f->since_ns)
+		f->until_ns += DAY_NS;
 	if (f->until.of_day)		/* with all that is printed as that time */
 		f->until_ns += f->until.step_ns - 1;
 }

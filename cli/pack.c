@@ -130,7 +130,8 @@ static bool put_trail(struct archive *a, const struct open_trail *t, const char 
 		archive_entry_set_filetype(e, AE_IFREG);
 		archive_entry_set_perm(e, 0600);
 		archive_entry_set_mtime(e, (time_t)(h->created_real_ns / 1000000000), 0);
-		ok = archive_write_header(a, e) == ARCHIVE_OK && put_raw(a, t, 0, front);
+		/* A warning: its name is not of this locale, and is kept as it is. */
+		ok = archive_write_header(a, e) >= ARCHIVE_WARN && put_raw(a, t, 0, front);
 	}
 	for (uint32_t i = 0; ok && i < nr; i++) {
 		say_progress("packing", i, nr);
@@ -210,6 +211,7 @@ int cmd_pack(int argc, char **argv)
 	struct archive *a;
 	bool unread = false;
 	char *part = NULL;
+	struct stat st;
 	int fd = STDOUT_FILENO, status;
 
 	cmd_parse(&argp, argc, argv, 0, NULL, &args);
@@ -219,7 +221,14 @@ int cmd_pack(int argc, char **argv)
 		paths_free(&found);
 		return (int)say_unread();
 	}
-	if (strcmp(args.out, "-")) {
+	if (strcmp(args.out, "-") && !stat(args.out, &st) && !S_ISREG(st.st_mode)) {
+		/* A pipe or a device keeps its place. */
+		fd = open(args.out, O_WRONLY | O_CLOEXEC);
+		if (fd < 0) {
+			say("%s: %s", args.out, strerror(errno));
+			return STATUS_CANNOT;
+		}
+	} else if (strcmp(args.out, "-")) {
 		/* Beside its place until it is whole. */
 		if (asprintf(&part, "%s.part", args.out) < 0)
 			return STATUS_CANNOT;
@@ -235,6 +244,7 @@ int cmd_pack(int argc, char **argv)
 	a = archive_write_new();
 	if (!a || archive_write_add_filter_zstd(a) < ARCHIVE_WARN ||
 	    archive_write_set_format_pax_restricted(a) != ARCHIVE_OK ||
+	    archive_write_set_options(a, "hdrcharset=BINARY") < ARCHIVE_WARN ||
 	    archive_write_set_bytes_in_last_block(a, 1) != ARCHIVE_OK || archive_write_open_fd(a, fd) != ARCHIVE_OK) {
 		say("packing cannot begin: %s", a && archive_error_string(a) ? archive_error_string(a) : "no memory");
 		return STATUS_CANNOT;
@@ -244,12 +254,13 @@ int cmd_pack(int argc, char **argv)
 	if (part && (status == STATUS_DONE || status == STATUS_INCOMPLETE)) {
 		if (fsync(fd) || rename(part, args.out)) {
 			say("%s: %s", args.out, strerror(errno));
+			unlink(part);
 			status = STATUS_CANNOT;
 		}
 	} else if (part) {
 		unlink(part);
 	}
-	if (part)
+	if (fd != STDOUT_FILENO)
 		close(fd);
 	free(part);
 	paths_free(&found);

@@ -28,6 +28,7 @@ bool parallel_thread(pthread_t *thread, void *(*run)(void *), void *arg)
 	bool ok;
 
 	sigfillset(&all);
+	sigdelset(&all, SIGPIPE);	/* which is for who writes: nobody reads on */
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	ok = !pthread_create(thread, NULL, run, arg);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);

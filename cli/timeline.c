@@ -79,6 +79,8 @@ int cmd_timeline(int argc, char **argv)
 	out_open(&args.out, STDOUT_FILENO);
 	if (args.requests && requests_show(&args.c, &args.out, args.colour) && args.c.format == FORMAT_TEXT)
 		putchar('\n');
+	if (isatty(STDOUT_FILENO) && !args.c.filter.slowest)
+		say_progress_off();	/* it would stand in the rows */
 	joined_run(&args.c, row, NULL, &args);
 	if (out_close(&args.out) || say_unwritten()) {
 		joined_close(&args.c);

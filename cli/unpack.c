@@ -93,6 +93,7 @@ static int extract(struct archive *a, const char *packed, bool *cut)
 	}
 	*cut = r != ARCHIVE_EOF;
 	if (ftruncate(fd, size)) {
+		say("%s: no room to unpack it in TMPDIR: %s", packed, strerror(errno));
 		close(fd);
 		return -1;
 	}
@@ -113,7 +114,7 @@ enum unpacked unpack(struct paths *paths, const char *packed)
 {
 	struct archive *a;
 	struct archive_entry *e;
-	bool cut = false, any = false;
+	bool cut = false, any = false, failed = false;
 	int r;
 
 	if (!is_packed(packed))
@@ -124,7 +125,8 @@ enum unpacked unpack(struct paths *paths, const char *packed)
 	archive_read_support_filter_all(a);
 	archive_read_support_format_tar(a);
 	r = archive_read_open_filename(a, packed, 1u << 16);
-	while (r == ARCHIVE_OK && !cut && (r = archive_read_next_header(a, &e)) == ARCHIVE_OK) {
+	/* A warning: a name that is not of this locale. */
+	while (r >= ARCHIVE_WARN && !cut && ((r = archive_read_next_header(a, &e)) == ARCHIVE_OK || r == ARCHIVE_WARN)) {
 		char *name = archive_entry_filetype(e) == AE_IFREG ? trail_name(archive_entry_pathname(e)) : NULL;
 		char *shown = NULL;
 		int fd;
@@ -134,6 +136,8 @@ enum unpacked unpack(struct paths *paths, const char *packed)
 		if (asprintf(&shown, "%s:%s", packed, name) > 0 && (fd = extract(a, packed, &cut)) >= 0) {
 			paths_add(paths, shown, fd);
 			any = true;
+		} else {
+			failed = true;
 		}
 		free(shown);
 		free(name);
@@ -144,9 +148,9 @@ enum unpacked unpack(struct paths *paths, const char *packed)
 	else if (cut || (r != ARCHIVE_EOF && r != ARCHIVE_OK))
 		say("%s is damaged or cut short (%s): reading what is whole", packed,
 		    archive_error_string(a) ? archive_error_string(a) : "unknown");
-	else if (!any)
+	else if (!any && !failed)
 		say("%s holds no trail", packed);
 	cut |= r != ARCHIVE_EOF;
 	archive_read_free(a);
-	return any && !cut ? UNPACKED : UNPACK_FAILED;
+	return any && !cut && !failed ? UNPACKED : UNPACK_FAILED;
 }

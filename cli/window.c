@@ -100,13 +100,17 @@ static bool runs_in_some_namespace(const struct at_header *h)
 	return found;
 }
 
-/* Can we see every process of this host? */
-static bool sees_all(void)
+static uint64_t own_pid_namespace(void)
 {
 	struct stat st;
 
-	return !stat("/proc/self/ns/pid", &st) && st.st_ino == INIT_PID_NS &&
-	       !access("/proc/1/stat", R_OK);
+	return stat("/proc/self/ns/pid", &st) ? 0 : st.st_ino;
+}
+
+/* Can we see every process of this host? */
+static bool sees_all(void)
+{
+	return own_pid_namespace() == INIT_PID_NS && !access("/proc/1/stat", R_OK);
 }
 
 /* Shown in this time namespace, a process's start time is shifted by our offset. */
@@ -124,7 +128,6 @@ static bool same_time_namespace(const struct at_header *h)
 enum presence window_process(const struct at_header *h)
 {
 	struct at_header seen = *h;
-	char host[65] = "";
 
 	if (!h->boot_id[0] || strcmp(h->boot_id, window_boot_id()))
 		return PROCESS_UNKNOWN;
@@ -133,11 +136,9 @@ enum presence window_process(const struct at_header *h)
 	if ((seen.pid_host && runs(seen.pid_host, seen.start_ticks)) ||
 	    runs(seen.pid, seen.start_ticks))
 		return PROCESS_THERE;
-	if (!sees_all()) {
-		/* In a container only what was written in this very container is ours to judge. */
-		gethostname(host, sizeof(host) - 1);
-		return strcmp(host, h->host) ? PROCESS_UNKNOWN : PROCESS_GONE;
-	}
+	/* In a container only who is of our own processes is ours to judge; its host's name is that of others, too. */
+	if (!sees_all())
+		return h->pid_ns && h->pid_ns == own_pid_namespace() ? PROCESS_GONE : PROCESS_UNKNOWN;
 	return runs_in_some_namespace(&seen) ? PROCESS_THERE : PROCESS_GONE;
 }
 

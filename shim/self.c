@@ -151,6 +151,16 @@ static uint32_t pid_outermost(void)
 	return p ? (uint32_t)at_number(p + 7) : 0;
 }
 
+/* The link reads "pid:[4026531836]". */
+static uint64_t pid_namespace(void)
+{
+	char name[64];
+	ssize_t n = readlink("/proc/self/ns/pid", name, sizeof(name) - 1);
+
+	name[n > 0 ? n : 0] = 0;
+	return n > 5 ? at_number(name + 5) : 0;
+}
+
 uint64_t at_front_bytes(uint64_t schema_len)
 {
 	return 2 * AT_PAGE + ROUND(sizeof(struct at_account_page)) + ROUND(schema_len) +
@@ -188,6 +198,7 @@ void at_fill_header(struct at_writer *w, const struct at_writer_conf *conf,
 	h->pid = (uint32_t)getpid();
 	h->uid = (uint32_t)geteuid();
 	h->pid_host = pid_outermost();
+	h->pid_ns = pid_namespace();
 	h->start_ticks = at_start_ticks();
 	h->timens_mono_ns = timens_mono();
 	h->created_mono_ns = at_now();

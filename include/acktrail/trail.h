@@ -96,6 +96,7 @@ struct at_header {
 	uint64_t more_off;		/* struct at_more_page; 0: none */
 	uint64_t on_ns;			/* when it was last turned on; 0: recording from the start */
 	uint64_t off_ns;		/* when it was last turned off; 0: never */
+	uint64_t pid_ns;		/* inode of the PID namespace that pid is of; 0 unknown */
 };
 
 /*

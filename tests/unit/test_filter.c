@@ -214,6 +214,17 @@ static void test_time_of_day(void **state)
 	assert_true(filter_time_parse("08:34:06", &f.since));	/* not yet: the day before */
 	filter_resolve(&f, end);
 	assert_true(f.since_ns == end + s - 86400 * s);
+	/* Until some time behind the end: until the end, as one writes whose trail ended just before. */
+	assert_true(filter_time_parse("08:30:00", &f.since));
+	assert_true(filter_time_parse("08:40:00", &f.until));
+	filter_resolve(&f, end);
+	assert_true(f.since_ns == end - 245 * s);
+	assert_true(f.until_ns == end + 355 * s + s - 1);
+	/* But not most of a day. */
+	assert_true(filter_time_parse("23:50:00", &f.until));
+	f.since.given = f.since.of_day = false;
+	filter_resolve(&f, end);
+	assert_true(f.until_ns < end);
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
 		if (filter_time_parse(wrong[i], &t))
 			fail_msg("\"%s\" is no time", wrong[i]);

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include "cmd.h"
 #include "make_trail.h"
 #include "reader.h"
@@ -135,12 +136,40 @@ static void test_damage(void **state)
 	assert_int_equal(pack("/nowhere"), STATUS_USAGE);
 }
 
+/* What is no file keeps its place: as root, /dev/stdout would not be one any more. */
+static void test_pipe(void **state)
+{
+	struct made a = made_open(&s, "a", AT_KIND_SHIM);
+	char pipe[320], part[340];
+	uint8_t begins[4];
+	struct stat st;
+	int fd;
+
+	(void)state;
+	snprintf(pipe, sizeof(pipe), "%s/pipe", s.dir);
+	snprintf(part, sizeof(part), "%s.part", pipe);
+	made_close(&a);
+	assert_int_equal(mkfifo(pipe, 0600), 0);
+	fd = open(pipe, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(cmd_pack(4, (char *[]){ "pack", a.dir, "-o", pipe, NULL }), STATUS_DONE);
+	assert_int_equal(stat(pipe, &st), 0);
+	assert_true(S_ISFIFO(st.st_mode));
+	assert_int_not_equal(access(part, F_OK), 0);
+	assert_int_equal(read(fd, begins, sizeof(begins)), sizeof(begins));
+	assert_memory_equal(begins, "\x28\xb5\x2f\xfd", sizeof(begins));
+	close(fd);
+	/* A directory is none to write to, and nothing stays behind. */
+	assert_int_equal(cmd_pack(4, (char *[]){ "pack", a.dir, "-o", s.dir, NULL }), STATUS_CANNOT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_two, begin, end),
 		cmocka_unit_test_setup_teardown(test_again, begin, end),
 		cmocka_unit_test_setup_teardown(test_damage, begin, end),
+		cmocka_unit_test_setup_teardown(test_pipe, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
