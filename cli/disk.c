@@ -110,12 +110,18 @@ static void sync_json(struct out *o, const struct tl_sync *s)
 	out_end(o);
 }
 
+static bool same_name(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
+/* Each host has its sda: then the name has the host, too. */
 static struct device *device_of(struct args *args, const struct tl_sync *s)
 {
 	struct device *d;
 
 	for (int i = 0; i < args->nr_devices; i++)
-		if (args->device[i].dev == s->parts.dev)
+		if (args->device[i].dev == s->parts.dev && same_name(args->device[i].name, s->parts.device))
 			return &args->device[i];
 	if (args->nr_devices == MAX_DEVICES)
 		return NULL;

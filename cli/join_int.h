@@ -119,6 +119,7 @@ struct join {
 	struct jtrail **trails;
 	uint32_t nr_trails, nr_probes;
 	bool	 several_clocks;	/* there is a probe on another clock than some trail's */
+	bool	 several_brokers;	/* probes of more hosts than one: each has its sda */
 
 	struct topic *topics;
 	struct interned *strings;

@@ -166,8 +166,12 @@ struct jtrail *join_trail(struct join *j, struct trail *t)
 	jt->host = join_intern(j, t->header.host, strnlen(t->header.host, sizeof(t->header.host)));
 	snprintf(jt->uuid, sizeof(jt->uuid), "%02x%02x%02x%02x", u[0], u[1], u[2], u[3]);
 	j->nr_probes += jt->probe;
-	for (uint32_t i = 0; i < j->nr_trails; i++)
-		j->several_clocks |= !clocks_same(j->trails[i]->t, t) && (jt->probe || j->trails[i]->probe);
+	for (uint32_t i = 0; i < j->nr_trails; i++) {
+		const struct jtrail *o = j->trails[i];
+
+		j->several_brokers |= jt->probe && o->probe && jt->host != o->host;
+		j->several_clocks |= !clocks_same(o->t, t) && (jt->probe || o->probe);
+	}
 	j->trails = realloc(j->trails, (j->nr_trails + 1) * sizeof(jt));
 	if (!j->trails)
 		join_no_memory();

@@ -3,6 +3,7 @@
  * sync_seen.c - what the probe saw lately beneath syncs and appends: devices, block
  * requests, commits of journals, sleeps.
  */
+#include <stdio.h>
 #include <string.h>
 #include "join_int.h"
 #include "sync_parts.h"
@@ -37,6 +38,7 @@ void parts_device(struct join *j, struct jtrail *t, const struct event *ev)
 {
 	const struct ev_device *e = &ev->device;
 	struct device *d = device_find(j, t->index, e->dev);
+	char name[160];
 
 	if (!d) {
 		d = join_alloc(sizeof(*d));
@@ -53,8 +55,13 @@ void parts_device(struct join *j, struct jtrail *t, const struct event *ev)
 	} else if (e->stacked && e->below) {
 		d->root = e->below;
 	}
-	if (ev->tail_len)
+	if (ev->tail_len && j->several_brokers) {
+		int n = snprintf(name, sizeof(name), "%.*s@%s", (int)ev->tail_len, ev->tail, t->host);
+
+		d->name = join_intern(j, name, (size_t)n < sizeof(name) ? (size_t)n : sizeof(name) - 1);
+	} else if (ev->tail_len) {
 		d->name = join_intern(j, ev->tail, ev->tail_len);
+	}
 }
 
 /* ---- what happened lately -------------------------------------------------------- */
