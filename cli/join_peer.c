@@ -27,14 +27,6 @@ void spans_add(struct spans *s, int64_t begin, int64_t end)
 
 	if (end <= begin)
 		return;
-	/* Told late, one may begin before others that it holds: none counts twice. */
-	for (; s->nr && begin < s->iv[last].begin && end > s->iv[last].begin && s->iv[last].cause == TL_CAUSE_UNKNOWN;
-	     last = (s->nr - 1) % JOIN_SPANS) {
-		if (end < s->iv[last].end)
-			end = s->iv[last].end;
-		s->iv[last].begin = s->iv[last].end = 0;
-		s->nr--;
-	}
 	/* A window that opens for an instant and fills again was never open. */
 	if (!s->nr || begin - s->iv[last].end >= JOIN_MS || begin < s->iv[last].begin)
 		spans_put(s, begin, end);
@@ -91,18 +83,23 @@ void spans_because(struct spans *s, int64_t ns, enum tl_cause cause)
 	s->open_conn = NULL;
 }
 
-/* How much of from..to lies in them. */
+/*
+ * How much of from..to lies in them.  Told late, one may begin before others that it holds: what lies in
+ * several counts once.  They come in the order of their ends; from one that does not less is counted.
+ */
 int64_t spans_within(const struct spans *s, int64_t from, int64_t to)
 {
 	uint32_t n = s->nr < JOIN_SPANS ? s->nr : JOIN_SPANS;
 	int64_t sum = 0;
 
-	for (uint32_t i = 0; i < n; i++) {
-		int64_t begin = s->iv[i].begin > from ? s->iv[i].begin : from;
-		int64_t end = s->iv[i].end < to ? s->iv[i].end : to;
+	for (uint32_t i = 1; i <= n && from < to; i++) {
+		const struct span_iv *iv = &s->iv[(s->nr - i) % JOIN_SPANS];
+		int64_t begin = iv->begin > from ? iv->begin : from, end = iv->end < to ? iv->end : to;
 
-		if (end > begin)
-			sum += end - begin;
+		if (end <= begin)
+			continue;
+		sum += end - begin;
+		to = begin;
 	}
 	return sum;
 }
