@@ -226,6 +226,7 @@ int cmd_pack(int argc, char **argv)
 		fd = open(args.out, O_WRONLY | O_CLOEXEC);
 		if (fd < 0) {
 			say("%s: %s", args.out, strerror(errno));
+			paths_free(&found);
 			return STATUS_CANNOT;
 		}
 	} else if (strcmp(args.out, "-")) {
