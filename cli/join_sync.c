@@ -65,7 +65,7 @@ void sync_event(struct join *j, struct jtrail *t, const struct event *ev)
 	struct file *f = file_get(j, t, ev->sync.file);
 	int64_t begin = event_axis(ev, ev->sync.begin_ns), end = event_axis(ev, ev->ns);
 	struct jbatch *jb, *tmp;
-	bool osync = ev->sync.call == AT_CALL_OSYNC_WRITE, path;
+	bool osync = ev->sync.call == AT_CALL_OSYNC_WRITE, durable = makes_durable(ev, f), path;
 	struct tl_parts parts;
 	struct bthread *th;
 
@@ -114,8 +114,8 @@ void sync_event(struct join *j, struct jtrail *t, const struct event *ev)
 		th->links.nr = 0;	/* it went on to something else */
 	log_reach(t, begin, end);
 	if (f)
-		f->synced |= makes_durable(ev, f);
-	if (makes_durable(ev, f))
+		f->synced |= durable;
+	if (durable)
 		DL_FOREACH_SAFE2(f->waiting, jb, tmp, file_next) {
 			int64_t appended = 0;
 

@@ -143,13 +143,15 @@ static void ring_grow(struct bconn *c)
 static struct busy *bconn_remember(struct join *j, struct breq *r)
 {
 	struct bconn *c = r->bconn;
-	struct busy *slot;
+	struct busy *slot, *fading;
 
 	if (c->nr_busy == c->ring_room && c->ring_room < JOIN_BUSY)
 		ring_grow(c);
 	slot = &c->ring[c->nr_busy++ % JOIN_BUSY];
-	if (r->api == KAFKA_PRODUCE && c->nr_busy >= JOIN_BUSY / 2 && c->ring[(c->nr_busy - JOIN_BUSY / 2) % JOIN_BUSY].answered > j->fading_ns)
-		j->fading_ns = c->ring[(c->nr_busy - JOIN_BUSY / 2) % JOIN_BUSY].answered;
+	fading = r->api == KAFKA_PRODUCE && c->nr_busy >= JOIN_BUSY / 2 ?
+		 &c->ring[(c->nr_busy - JOIN_BUSY / 2) % JOIN_BUSY] : NULL;
+	if (fading && fading->answered > j->fading_ns)
+		j->fading_ns = fading->answered;
 	__builtin_prefetch(&c->ring[c->nr_busy % JOIN_BUSY].why, 1);	/* written the next time, and long unused */
 	chain_put(slot->why);
 	*slot = busy_of(j, r);

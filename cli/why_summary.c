@@ -8,6 +8,15 @@
 #include "span.h"
 #include "why_int.h"
 
+static void line_told(const char *line)
+{
+	struct wrap w;
+
+	wrap_begin(&w, stdout, 2);
+	wrap_text(&w, line);
+	wrap_end(&w);
+}
+
 /* ---- messages without a batch ---------------------------------------------------- */
 
 static bool next_unheld(struct why *args, uint32_t *at, struct unheld *u)
@@ -37,16 +46,13 @@ static void unheld_told(struct why *args)
 {
 	char line[512];
 	struct unheld u;
-	struct wrap w;
 
 	for (uint32_t at = 0; next_unheld(args, &at, &u); )
 		for (int i = 0; i < TL_NR_OUTCOMES; i++) {
 			if (!u.n[i] || i == TL_OUTCOME_ACKED)
 				continue;
 			unheld_text(line, sizeof(line), &u, i);
-			wrap_begin(&w, stdout, 2);
-			wrap_text(&w, line);
-			wrap_end(&w);
+			line_told(line);
 		}
 }
 
@@ -98,7 +104,6 @@ static void bucket_text(const struct why *args, const struct why_bucket *p)
 	bool busy = *p->culprit && p->cause == TL_CAUSE_BROKER_BUSY;
 	char line[512], t[24], u[24], v[24];
 	uint64_t late = 0;
-	struct wrap w;
 	int n;
 
 	for (size_t i = 0; i < args->nr_buckets; i++)
@@ -127,15 +132,12 @@ static void bucket_text(const struct why *args, const struct why_bucket *p)
 			      (unsigned long long)(p->messages - p->messages_in - p->messages_out));
 	if (*p->todo)
 		snprintf(line + n, sizeof(line) - (size_t)n, " To do: %s.", p->todo);
-	wrap_begin(&w, stdout, 2);
-	wrap_text(&w, line);
-	wrap_end(&w);
+	line_told(line);
 }
 
 /* Their sockets show what was sent, and nothing else. */
 static void wire_alone_told(const struct why *args)
 {
-	struct wrap w;
 	char line[256];
 
 	if (!args->wire_alone)
@@ -143,14 +145,11 @@ static void wire_alone_told(const struct why *args)
 	snprintf(line, sizeof(line), "%llu of them %s of clients whose wire alone was seen (no librdkafka): what those kept in "
 		 "their own queues, or let expire there, is in no row.", (unsigned long long)args->wire_alone,
 		 args->wire_alone == 1 ? "is" : "are");
-	wrap_begin(&w, stdout, 2);
-	wrap_text(&w, line);
-	wrap_end(&w);
+	line_told(line);
 }
 
 static void repeats_told(const struct why *args)
 {
-	struct wrap w;
 	char line[256];
 
 	if (!args->repeats)
@@ -158,9 +157,7 @@ static void repeats_told(const struct why *args)
 	snprintf(line, sizeof(line), "At least %llu message%s in the log more than once: sent again after an attempt that had "
 		 "been written. To do: enable.idempotence=true.", (unsigned long long)args->repeats,
 		 args->repeats == 1 ? " is" : "s are");
-	wrap_begin(&w, stdout, 2);
-	wrap_text(&w, line);
-	wrap_end(&w);
+	line_told(line);
 }
 
 static void summary_text(struct why *args)
