@@ -19,7 +19,7 @@ static const char *const settings[TL_NR_CAUSES] = {
 		"raise queue.buffering.max.messages/.kbytes or slow the app: it outruns the broker",
 	[TL_CAUSE_LINGER] = "lower linger.ms (queue.buffering.max.ms) if that is too long",
 	[TL_CAUSE_WINDOW] =
-		"raise max.in.flight (5 with idempotence), or bigger batches (batch.size, linger.ms)",
+		"raise max.in.flight, or bigger batches (batch.size, linger.ms)",
 	[TL_CAUSE_STARVED] = "give the client CPU",
 	[TL_CAUSE_STALLED] = "report it with this trail: the library did not send although it could",
 	[TL_CAUSE_IDEMPOTENCE] = "look at the broker's producer state and at transactional.id",
@@ -70,6 +70,9 @@ const char *advice_todo(const struct tl_batch *b)
 		return "call the producer's flush() or close() before the app exits";
 	if (cause == TL_CAUSE_APP_ENDED && b->killed)
 		return "the process was killed or crashed: look for SIGKILL, the OOM killer, a core";
+	if (cause == TL_CAUSE_WINDOW && b->producer.idempotent)
+		return "more partitions, or a shorter way: with enable.idempotence librdkafka sends nothing more of a "
+		       "partition while 5 messages of it are in flight, or one bigger batch";
 	if (cause != TL_CAUSE_UNKNOWN)
 		return settings[cause] ? settings[cause] : "";
 	if (!b->client)

@@ -30,7 +30,9 @@ const char *resend_name(enum tl_resend r);
 
 /* A copy that outlives the callback; strings stay the join's.  free() it; NULL: no memory. */
 struct tl_batch *batch_copy(const struct tl_batch *b);
-/* The same into batch_bytes(b) bytes of room, at a multiple of 16. */
+/* Of it the phases alone, with what they point to. */
+struct tl_phase *phases_copy(const struct tl_batch *b);
+/* The whole into batch_bytes(b) bytes of room, at a multiple of 16. */
 size_t batch_bytes(const struct tl_batch *b);
 struct tl_batch *batch_pack(void *room, const struct tl_batch *b);
 

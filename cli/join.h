@@ -12,8 +12,8 @@
  *	       -> join_acks.c     acks and expiries, resolved to batches on the wire
  *	          join_callback.c when the app was told
  *	          join_fate.c     batches that end without
- *	       -> join.c          waits until no evidence can come, then for each batch
- *	       -> phases.c -> verdict.c -> conf.batch()
+ *	       -> join_pending.c   waits until no evidence can come, then for each batch
+ *	       -> join_tell.c -> phases.c -> verdict.c -> conf.batch()
  *
  * It is a stream: memory is bounded by open batches plus a window of resolved
  * ones that still wait for the broker's side.

@@ -177,10 +177,9 @@ void jbatch_drop(struct join *j, struct jbatch *jb)
 		DL_DELETE2(jb->part->uncalled, jb, call_prev, call_next);
 	if (jb->file)
 		DL_DELETE2(jb->file->waiting, jb, file_prev, file_next);
-	if (jb->pending) {
-		DL_DELETE2(j->pending, jb, pend_prev, pend_next);
-		j->nr_pending--;
-	}
+	idemp_lands(jb, j->now);
+	pending_leave(j, jb);
+	batch_unwork(jb);
 	for (uint32_t i = 0; i < jb->b.nr_replicas; i++)
 		links_forget(&jb->copier[i]->copies, jb);
 	for (uint32_t i = 0; i < jb->b.nr_attempts; i++) {

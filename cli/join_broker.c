@@ -292,7 +292,7 @@ void broker_only_pend(struct join *j, struct jbatch *jb, int64_t ns)
 	if (jb->b.client)
 		return;
 	jb->b.resolved_ns = jb->b.end_ns = ns;
-	jbatch_pend(j, jb);
+	pending_enter(j, jb);
 }
 
 static void arrival_batch(struct join *j, struct jtrail *t, const struct event *ev)

@@ -264,8 +264,6 @@ static void reply_event(struct join *j, struct jtrail *t, const struct event *ev
 		a->error_code = e->error;
 		a->base_offset = !e->error && e->base_offset >= 0 ? e->base_offset : -1;
 		a->response_read_ns = event_axis(ev, ev->ns);
-		if (jb->part->first && !jb->b.producer.base_sequence)
-			spans_close(jb->part->first, a->response_read_ns);
 		part_refused(jb, a);
 		if (e->error == OUT_OF_ORDER_SEQUENCE)
 			idemp_failed(inst_find(j, t->index, r->conn->inst), jb->topic, e->partition, a->response_read_ns,
@@ -320,33 +318,12 @@ static struct jbatch *batch_find(struct join *j, struct jtrail *t, const struct 
 
 static void batch_adopt(struct join *j, struct jbatch *jb, struct jtrail *t)
 {
-	if (jb->pending) {
-		DL_DELETE2(j->pending, jb, pend_prev, pend_next);
-		j->nr_pending--;
-		jb->pending = false;
-	}
+	pending_leave(j, jb);
 	jbatch_displace(j, jb);
 	jb->resolved = false;
 	jb->b.outcome = TL_OUTCOME_OPEN;
 	jb->b.resolved_ns = 0;
 	jb->trail = t;
-}
-
-/*
- * Until the first batch of an epoch is acknowledged librdkafka sends no other of that partition: its
- * in-flight limit is one.
- */
-static void part_first(struct jbatch *jb, const struct jtrail *t, const struct ev_batch *e, const struct tl_attempt *a)
-{
-	struct part *p = jb->part;
-
-	if (p->first)
-		spans_close(p->first, a->write_begin_ns);
-	if (e->producer_id < 0 || e->base_sequence || may_lack(t, AT_EV_REPLY) || may_lack(t, AT_EV_BATCH))
-		return;
-	if (!p->first)
-		p->first = join_alloc(sizeof(*p->first));
-	spans_open(p->first, a->write_end_ns, TL_CAUSE_UNKNOWN);
 }
 
 static void batch_event(struct join *j, struct jtrail *t, const struct event *ev)
@@ -430,7 +407,8 @@ static void batch_event(struct join *j, struct jtrail *t, const struct event *ev
 		spans_close(jb->part->again, wire_alone(jb) ||
 			    a->write_begin_ns - jb->part->again->open_since < RETRY_MAX ?
 			    a->write_begin_ns : jb->part->again->open_since + RETRY_MAX);
-	part_first(jb, t, e, a);
+	if (!r->over)
+		idemp_flies(jb, a->write_begin_ns);
 	idemp_sent(inst_find(j, t->index, c->inst), topic, e->partition, e->producer_id, e->epoch, a->write_begin_ns);
 }
 

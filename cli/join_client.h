@@ -137,7 +137,8 @@ struct part {
 	struct jbatch *uncalled;	/* resolved, callback not seen, in order of acks */
 	struct debt *debts;		/* callbacks told before their acks */
 	struct peer *peer;		/* last used */
-	struct spans *first;		/* idempotent: the first batch of an epoch is on its way, and no other may be; NULL never */
+	uint32_t flying;		/* idempotent: its messages in flight; */
+	struct spans *full;		/* so many that no more may be; NULL never */
 	struct spans *again;		/* from a refusal until the next batch: all wait behind what is sent again; NULL never */
 	bool	 in_dump;		/* a batch of it was found in the log dump, by its CRC */
 	const struct jtrail *crc_kept[JOIN_CRC_KEPT];	/* probes that saw one of its appended under its own CRC, or NULL */

@@ -124,6 +124,10 @@ void broker_times(struct join *j, struct jbatch *jb)
 		jb->b.counted = jb->b.nr_attempts - 1;
 	for (uint32_t i = 0; i < jb->b.nr_replicas; i++)
 		place_copy(j, jb, i);
+}
+
+void disk_time(struct jbatch *jb)
+{
 	if (jb->b.on_disk_ns && jb->b.nr_attempts)
 		jb->b.on_disk_ns -= jb->b.attempts[jb->b.counted].clock_offset_ns;
 }

@@ -23,6 +23,7 @@ static void leave_open(struct jbatch *jb)
 void fate_resolve(struct join *j, struct jbatch *jb, enum tl_outcome outcome, int64_t ns)
 {
 	leave_open(jb);
+	idemp_lands(jb, ns);
 	jb->resolved = true;
 	jb->seen_from = jb->trail->seen_from;
 	if (!jb->b.messages)
@@ -35,7 +36,7 @@ void fate_resolve(struct join *j, struct jbatch *jb, enum tl_outcome outcome, in
 		jb->b.acked_ns = ns;
 	if (!jb->b.resolved_ns)
 		jb->b.resolved_ns = ns;
-	jbatch_pend(j, jb);
+	pending_enter(j, jb);
 }
 
 /* ---- the wire alone ------------------------------------------------------------- */
@@ -175,13 +176,10 @@ static const char *expired_by(const struct tl_batch *b)
 	return NULL;
 }
 
-void fate_log(struct join *j, struct jbatch *jb)
+void fate_ends(struct jbatch *jb)
 {
 	struct tl_batch *b = &jb->b;
 
-	log_judge(j, jb);
-	b->resend = b->outcome == TL_OUTCOME_ACKED || b->in_log == TL_IN_LOG_YES ? TL_RESEND_DUPLICATES :
-		    b->in_log == TL_IN_LOG_NO ? TL_RESEND_SAFE : TL_RESEND_MAY_DUPLICATE;
 	if (b->resolved_ns && b->outcome != TL_OUTCOME_OPEN && b->end_ns > b->resolved_ns)
 		b->resolved_ns = b->end_ns;
 	b->expired_by = expired_by(b);
@@ -191,4 +189,13 @@ void fate_log(struct join *j, struct jbatch *jb)
 		b->base_offset = b->attempts[b->counted].base_offset;
 	for (uint32_t i = 0; i < b->nr_attempts && b->base_offset < 0; i++)
 		b->base_offset = b->attempts[i].base_offset;
+}
+
+void fate_log(struct join *j, struct jbatch *jb)
+{
+	struct tl_batch *b = &jb->b;
+
+	log_judge(j, jb);
+	b->resend = b->outcome == TL_OUTCOME_ACKED || b->in_log == TL_IN_LOG_YES ? TL_RESEND_DUPLICATES :
+		    b->in_log == TL_IN_LOG_NO ? TL_RESEND_SAFE : TL_RESEND_MAY_DUPLICATE;
 }

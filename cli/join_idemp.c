@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * join_idemp.c - an idempotent producer that recovers.  After a batch that failed for good,
- * or came out of sequence, librdkafka sends nothing until all that is in flight has come
- * back, from every broker, and goes on with the next epoch (rd_kafka_idemp_drain_epoch_bump);
- * after a fatal error it sends nothing any more, and purges what waits.
+ * join_idemp.c - an idempotent producer: what it may have in flight, and how it recovers.
+ * After a batch that failed for good, or came out of sequence, librdkafka sends nothing
+ * until all that is in flight has come back, from every broker, and goes on with the next
+ * epoch (rd_kafka_idemp_drain_epoch_bump); after a fatal error it sends nothing any more,
+ * and purges what waits.
  */
 #include "join_int.h"
 
@@ -11,6 +12,59 @@
 #define ERR_FENCED		(-144)
 #define PRODUCER_FENCED		90	/* Kafka's */
 #define RACE	(20 * JOIN_MS)		/* its thread may have been at a send just then */
+
+/* ---- in flight ------------------------------------------------------------------ */
+
+/*
+ * Of one partition librdkafka begins no request while that many of its *messages* are in flight: it takes
+ * them for requests (rd_kafka_toppar_producer_serve(): RD_KAFKA_IDEMP_MAX_INFLIGHT - rktp_msgs_inflight,
+ * from 1.0 to 2.15).  So a batch of five or more goes alone.
+ */
+#define MAX_MESSAGES	5u
+
+static bool counts(const struct jbatch *jb)
+{
+	return jb->part && jb->inst && jb->inst->conf.flags & AT_INST_IDEMPOTENT && !wire_alone(jb);
+}
+
+static struct spans *full_of(struct part *p)
+{
+	if (!p->full)
+		p->full = join_alloc(sizeof(*p->full));
+	return p->full;
+}
+
+void idemp_flies(struct jbatch *jb, int64_t ns)
+{
+	const struct jtrail *t = jb->trail;
+
+	if (jb->flying || !counts(jb) || may_lack(t, AT_EV_RESPONSE) || may_lack(t, AT_EV_BATCH))
+		return;
+	jb->flying = jb->b.count;
+	jb->part->flying += jb->flying;
+	if (jb->part->flying >= MAX_MESSAGES)
+		spans_open(full_of(jb->part), ns, TL_CAUSE_UNKNOWN);
+}
+
+void idemp_lands(struct jbatch *jb, int64_t ns)
+{
+	struct part *p = jb->part;
+
+	if (!jb->flying)
+		return;
+	p->flying -= jb->flying;
+	jb->flying = 0;
+	if (p->flying < MAX_MESSAGES && p->full)
+		spans_close(p->full, ns);
+}
+
+void idemp_inferred(struct jbatch *jb, int64_t from, int64_t to)
+{
+	if (counts(jb) && jb->b.count >= MAX_MESSAGES)
+		spans_add(full_of(jb->part), from, to);
+}
+
+/* ---- recovery ------------------------------------------------------------------- */
 
 /* To the app these mean the end: a sequence error that librdkafka recovers from is not told to it. */
 static bool is_fatal(int32_t err)

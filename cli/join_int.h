@@ -55,7 +55,7 @@ struct jbatch {
 	struct ident ident;
 	struct inst *inst;
 	uint32_t inst_id;
-	uint32_t called, called_tid;
+	uint32_t called, called_tid, flying;	/* flying: its messages, as its partition counts them */
 	struct part *part;
 	struct link_state *state;	/* beside b.attempts */
 	struct tl_attempt first_attempt;	/* most batches have one: b.attempts and state point here */
@@ -75,10 +75,11 @@ struct jbatch {
 	bool	 rest;			/* what is left of a batch whose ident it has, and which is told apart */
 	bool	 in_absorbed;
 	bool	 hashed, in_seq, resolved, in_part, in_uncalled, pending, replied_ok;
+	struct tl_phase *worked;	/* b.phases, its own: worked out before its turn; else NULL */
 	uint32_t index;
 	struct jbatch *id_prev, *id_next, *seq_prev, *seq_next;
 	struct jbatch *part_prev, *part_next, *call_prev, *call_next;
-	struct jbatch *file_prev, *file_next, *pend_prev, *pend_next;
+	struct jbatch *file_prev, *file_next, *pend_prev, *pend_next, *work_prev, *work_next;
 };
 
 /* By its number in a trail; and its partitions by theirs. */
@@ -163,7 +164,7 @@ struct join {
 	char	 text[TL_MAX_TEXT];
 
 	struct { struct pool batch, req, breq, ident, sequence, place; } pool;
-	struct jbatch *pending;
+	struct jbatch *pending, *unworked;	/* unworked: of them, those that are not worked out */
 	uint32_t nr_pending;
 	int64_t	 fading_ns;		/* what was answered until then is soon forgotten on some connection */
 	uint64_t nr_told, nr_sent;	/* rows, and of clients' batches that were sent */
@@ -198,8 +199,15 @@ void jbatch_displace(struct join *j, struct jbatch *jb);	/* out of the table of 
 void link_add(struct links *l, struct jbatch *jb, uint32_t attempt);
 void links_free(struct links *l);
 
-/* join.c */
-void jbatch_pend(struct join *j, struct jbatch *jb);	/* resolved: waits for its turn */
+/* join_pending.c */
+void pending_enter(struct join *j, struct jbatch *jb);	/* resolved: waits for its turn */
+void pending_leave(struct join *j, struct jbatch *jb);
+void pending_settle(struct join *j);
+
+/* join_tell.c */
+void batch_work_out(struct join *j, struct jbatch *jb);	/* ahead of its turn: what it says of its time stays */
+void batch_unwork(struct jbatch *jb);
+void batch_tell(struct join *j, struct jbatch *jb);	/* and it is gone */
 
 /* join_client.c */
 bool client_event(struct join *j, struct jtrail *t, const struct event *ev);
@@ -265,6 +273,9 @@ void cold_step(struct inst *in, const char *name, int64_t begin, int64_t end);
 /* join_idemp.c */
 #define OUT_OF_ORDER_SEQUENCE 45	/* Kafka's */
 void idemp_failed(struct inst *in, const struct topic *topic, int32_t partition, int64_t ns, int32_t err, bool told);
+void idemp_flies(struct jbatch *jb, int64_t ns);	/* its messages are in flight */
+void idemp_lands(struct jbatch *jb, int64_t ns);
+void idemp_inferred(struct jbatch *jb, int64_t from, int64_t to);	/* so they were, by the library's words */
 void idemp_sent(struct inst *in, const struct topic *topic, int32_t partition, int64_t pid, int32_t epoch, int64_t ns);
 
 /* join_signs.c */
@@ -313,7 +324,8 @@ void fate_replied(struct join *j, struct jbatch *jb, uint32_t attempt);
 void fate_resolve(struct join *j, struct jbatch *jb, enum tl_outcome outcome, int64_t ns);
 void fate_instance_end(struct join *j, struct jtrail *t, const struct ev_instance_end *e, int64_t ns);
 void fate_end(struct join *j);
-void fate_log(struct join *j, struct jbatch *jb);	/* in_log, resend, expired_by */
+void fate_ends(struct jbatch *jb);			/* expired_by, its offset */
+void fate_log(struct join *j, struct jbatch *jb);	/* in_log, resend */
 
 /* join_log.c */
 void log_reach(struct jtrail *t, int64_t begin, int64_t end);
@@ -393,6 +405,7 @@ enum tl_cause chain_behind(const struct chain *c);
 
 /* join_clock.c */
 void broker_times(struct join *j, struct jbatch *jb);	/* from requests into attempts, on the client's clock */
+void disk_time(struct jbatch *jb);			/* behind that: when it was on disk, too */
 
 /* sync_seen.c, sync_parts.c, append_parts.c */
 void parts_block(struct join *j, struct jtrail *t, const struct event *ev);

@@ -289,5 +289,6 @@ void lib_attempts(struct join *j, struct jbatch *jb, const struct event *ev, int
 	a->answered = true;
 	a->error_code = e->err > 0 ? (int16_t)e->err : 0;
 	a->base_offset = e->err ? -1 : offset;
+	idemp_inferred(jb, a->write_begin_ns, a->response_read_ns);
 	fate_replied(j, jb, jb->b.counted);
 }

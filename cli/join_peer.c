@@ -166,6 +166,9 @@ void peer_land(struct join *j, struct req *r, int64_t ns)
 {
 	struct conn *c = r->conn;
 
+	for (uint32_t i = 0; i < r->links.nr; i++)
+		if (r->links.at[i].batch)
+			idemp_lands(r->links.at[i].batch, ns);
 	if (!r->flying)
 		return;
 	r->flying = false;
@@ -191,7 +194,7 @@ static void conn_leave(struct join *j, struct conn *c, int64_t ns, bool closed)
 		spans_blame(&p->down, p->lost_conn, p->lost_since);
 	}
 	for (struct req *r = c->reqs; r; r = r->next)
-		if (r->flying && closed)
+		if (closed)
 			peer_land(j, r, ns);
 		else if (r->flying)
 			p->in_flight--;

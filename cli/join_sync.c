@@ -107,7 +107,7 @@ void sync_event(struct join *j, struct jtrail *t, const struct event *ev)
 	}
 	/* A follower's thread goes on to fetch, and so to tell that it has them, after its syncs. */
 	for (uint32_t i = 0; th && i < th->copies.nr; i++)
-		if (th->copies.at[i].batch && f && begin >= th->copied_ns && f->topic == th->copies.at[i].batch->topic &&
+		if (th->copies.at[i].batch && !th->copies.at[i].batch->worked && f && begin >= th->copied_ns && f->topic == th->copies.at[i].batch->topic &&
 		    f->partition == th->copies.at[i].batch->b.partition)
 			th->copies.at[i].batch->b.replicas[th->copies.at[i].attempt].sync_end_ns = end;
 	if (th && th->links.nr && !path)
@@ -121,7 +121,7 @@ void sync_event(struct join *j, struct jtrail *t, const struct event *ev)
 
 			for (uint32_t i = 0; i < jb->b.nr_attempts; i++)
 				if (jb->state[i].appender)
-					appended = jb->b.attempts[i].append_end_ns;
+					appended = jb->b.attempts[i].append_end_ns + jb->b.attempts[i].clock_offset_ns;
 			if (osync ? !path || !is_linked(th, jb) : appended > begin)
 				continue;
 			jb->b.on_disk_ns = end;

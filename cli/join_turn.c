@@ -228,9 +228,7 @@ void turn_ends(struct join *j, struct breq *r, int64_t written, int64_t ns, int6
 		struct jbatch *jb = r->links.at[i].batch;
 
 		if (jb && !jb->b.client && jb->pending) {
-			DL_DELETE2(j->pending, jb, pend_prev, pend_next);
-			j->nr_pending--;
-			jb->pending = false;
+			pending_leave(j, jb);
 			broker_only_pend(j, jb, written ? written : ns);
 		}
 	}

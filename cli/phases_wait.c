@@ -143,8 +143,8 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 			slice_look(&peer->busy, TL_PHASE_BACKPRESSURE, c->at, &s);
 			if (c->jb->inst)
 				slice_look(&c->jb->inst->drain, TL_PHASE_BROKER_DOWN, c->at, &s);
-			if (c->jb->part && c->jb->part->first)
-				slice_look(c->jb->part->first, TL_PHASE_WINDOW, c->at, &s);
+			if (c->jb->part && c->jb->part->full)
+				slice_look(c->jb->part->full, TL_PHASE_WINDOW, c->at, &s);
 			again = !s.found;
 			if (c->jb->part && c->jb->part->again)
 				slice_look(c->jb->part->again, TL_PHASE_RETRY, c->at, &s);

@@ -197,6 +197,7 @@ struct tl_producer {
 	int16_t	 epoch;
 	uint64_t linger_us, message_timeout_ms, socket_timeout_ms;	/* 0 unknown */
 	uint32_t max_in_flight, batch_messages;
+	bool	 idempotent;
 };
 
 struct tl_replica {

@@ -2,7 +2,8 @@
 /*
  * test_forgotten.c - Kafka's default: nothing is ever synced, so whether a batch reached the disk is not
  * known for long; what held it is, and does not get lost meanwhile on a connection with many requests.
- * And one stop of a process is one, however many of its threads tell of it.
+ * Nor behind a batch that expired on a connection which its broker keeps open. And one stop of a process
+ * is one, however many of its threads tell of it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,15 +30,12 @@ static void quickly(struct feed *f, uint64_t ms, const struct bat *b, int64_t of
 	acks(f, ms + 2, 1, 0, 0, 2, offset, 1, b->created, b->created);
 }
 
-static void test_default(void **state)
+/* A journal holds the first, the second lies behind it, and then come many. */
+static void many_behind(struct feed *f)
 {
-	struct feed *f = feed_new();
 	struct bat slow = batch(1, 1000), held = batch(2, 1001);
 	struct event ev;
 
-	(void)state;
-	producer(f, 0, 1000000);
-	probe(f);
 	/* The first one's append waits for a journal, and the second lies behind it. */
 	written(f, 1001, &slow);
 	arrived(f, 1002, 1002, &slow);
@@ -69,13 +67,68 @@ static void test_default(void **state)
 
 		quickly(f, 3010 + 4 * i, &b, 12 + i);
 	}
+}
+
+static void assert_remembered(const struct tl_batch *held)
+{
+	assert_int_equal(held->crc, batch(2, 1001).crc);
+	assert_non_null(phase_of(held, TL_PHASE_BEHIND));
+	assert_int_equal(phase_of(held, TL_PHASE_BEHIND)->cause, TL_CAUSE_APPEND_STALL);
+	assert_int_equal(held->verdict.cause, TL_CAUSE_APPEND_STALL);
+	assert_null(unsound(held));
+}
+
+static void test_default(void **state)
+{
+	struct feed *f = feed_new();
+
+	(void)state;
+	producer(f, 0, 1000000);
+	probe(f);
+	many_behind(f);
 	feed_end(f);
 	assert_int_equal(f->nr, LATER + 2);
-	assert_int_equal(f->out[1]->crc, held.crc);
-	assert_non_null(phase_of(f->out[1], TL_PHASE_BEHIND));
-	assert_int_equal(phase_of(f->out[1], TL_PHASE_BEHIND)->cause, TL_CAUSE_APPEND_STALL);
-	assert_int_equal(f->out[1]->verdict.cause, TL_CAUSE_APPEND_STALL);
+	assert_remembered(f->out[1]);
 	feed_free(f);
+}
+
+/* Whether the first is in the log is not known before that connection ends on the broker, and so long none is told. */
+static void half_open(struct feed *f, const struct bat *lost, bool closed)
+{
+	struct bat first = { 2, 1, 1, 0xdea1, 1, 0, 0, 960, 0 };
+
+	producer(f, 0, 1000000);
+	connection(f, 951, 2);
+	probe(f);
+	/* So CRCs of this partition survive. */
+	quickly(f, 965, &first, 9);
+	written(f, 970, lost);
+	connection_end(f, 999, 2);
+	acks(f, 999, 1, 0, -192, 1, -1, 1, 955, 955);
+	many_behind(f);
+	assert_int_equal(f->nr, 1);
+	if (closed)
+		arrival_ended(f, 9500, 2);
+	feed_end(f);
+	assert_int_equal(f->nr, LATER + 4);
+	assert_int_equal(f->out[1]->crc, lost->crc);
+	assert_int_equal(f->out[1]->in_log, closed ? TL_IN_LOG_NO : TL_IN_LOG_UNKNOWN);
+	assert_remembered(f->out[3]);
+	for (uint32_t i = 1; i < f->nr; i++)
+		assert_true(f->out[i - 1]->resolved_ns <= f->out[i]->resolved_ns);
+}
+
+static void test_half_open(void **state)
+{
+	const struct bat lost = { 2, 2, 1, 0xdea0, 1, 0, 0, 955, 0 };
+
+	(void)state;
+	for (int closed = 0; closed < 2; closed++) {
+		struct feed *f = feed_new();
+
+		half_open(f, &lost, closed);
+		feed_free(f);
+	}
 }
 
 static void test_one_stop(void **state)
@@ -99,6 +152,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_default),
+		cmocka_unit_test(test_half_open),
 		cmocka_unit_test(test_one_stop),
 	};
 

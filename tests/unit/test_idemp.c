@@ -153,24 +153,31 @@ static void test_fatal(void **unused)
 	assert_int_equal(purged(TOO_LARGE), TL_CAUSE_APP_ENDED);
 }
 
-/* The first of an epoch is on its way from 1010 to 1510, the second could have gone at 1105. */
-static int64_t behind_first(int32_t first_sequence, uint64_t replies_lost)
+struct flight { uint32_t batches, count; uint32_t flags; enum at_type lost; bool answered, resolved; };
+
+/* So many batches of so many messages are on their way from 1010 to 1510; one more could have gone at 1105. */
+static int64_t behind(struct flight in)
 {
-	const struct bat first = { 1, 4, 1, 0xac0, 1, 0, first_sequence, 1005, 0 };
-	const struct bat next = { 1, 5, 1, 0xac1, 1, 0, first_sequence + 1, 1100, 0 };
+	const struct bat next = { 1, 20, 1, 0xacf, 1, 0, 100, 1100, 0 };
 	struct feed *f = feed_new();
 	int64_t ms = -1;
 
-	f->client.account.lost[AT_EV_REPLY] = replies_lost;
-	producer(f, AT_INST_IDEMPOTENT, 5);
+	f->client.account.lost[in.lost] = in.lost != 0;
+	producer(f, in.flags, 5);
 	asked(f, 960, 1, 1, KAFKA_INIT_PRODUCER_ID);
-	written_in(f, 1010, &first, 0);
-	if (!replies_lost)
-		replied(f, 1510, &first, 0, 20);
-	acks(f, 1510, 1, 0, 0, 2, 20, 1, 1005, 1005);
+	for (uint32_t i = 0; i < in.batches; i++)
+		written_in(f, 1010, &(struct bat){ 1, 4 + i, 1, 0xac0 + i, in.count, 0, 10 + i, 1005, 0 }, 0);
+	for (uint32_t i = 0; i < in.batches; i++) {
+		const struct bat b = { 1, 4 + i, 1, 0xac0 + i, in.count, 0, 10 + i, 1005, 0 };
+
+		if (in.answered)
+			replied(f, 1510, &b, 0, 20 + i * in.count);
+		if (in.resolved)
+			acks(f, 1510, 1, 0, 0, 2, 20 + i * in.count, in.count, 1005, 1005);
+	}
 	written_in(f, 1510, &next, 0);
-	replied(f, 1520, &next, 0, 21);
-	acks(f, 1520, 1, 0, 0, 2, 21, 1, 1100, 1100);
+	replied(f, 1520, &next, 0, 90);
+	acks(f, 1520, 1, 0, 0, 2, 90, 1, 1100, 1100);
 	feed_end(f);
 	for (uint32_t i = 0; i < f->nr; i++)
 		if (f->out[i]->crc == next.crc) {
@@ -181,19 +188,29 @@ static int64_t behind_first(int32_t first_sequence, uint64_t replies_lost)
 	return ms;
 }
 
-static void test_behind_first(void **unused)
+/* librdkafka counts a partition's messages in flight, and takes them for requests. */
+static void test_messages_in_flight(void **unused)
 {
+	const uint32_t idempotent = AT_INST_IDEMPOTENT;
+
 	(void)unused;
-	assert_int_equal(behind_first(0, 0), 405);
-	assert_int_equal(behind_first(10, 0), 0);
-	assert_int_equal(behind_first(0, 1), 0);
+	assert_int_equal(behind((struct flight){ 1, 5, idempotent, 0, true, true }), 405);
+	assert_int_equal(behind((struct flight){ 1, 4, idempotent, 0, true, true }), 0);
+	assert_int_equal(behind((struct flight){ 3, 2, idempotent, 0, true, true }), 405);
+	assert_int_equal(behind((struct flight){ 2, 2, idempotent, 0, true, true }), 0);
+	assert_int_equal(behind((struct flight){ 1, 5, 0, 0, true, true }), 0);
+	/* With the answer or the ack alone it is known as well when they were back; not where events were lost. */
+	assert_int_equal(behind((struct flight){ 1, 5, idempotent, 0, true, false }), 405);
+	assert_int_equal(behind((struct flight){ 1, 5, idempotent, 0, false, true }), 405);
+	assert_int_equal(behind((struct flight){ 1, 5, idempotent, AT_EV_RESPONSE, true, true }), 0);
+	assert_int_equal(behind((struct flight){ 1, 5, idempotent, AT_EV_BATCH, true, true }), 0);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_next_epoch), cmocka_unit_test(test_same_epoch), cmocka_unit_test(test_fatal),
-		cmocka_unit_test(test_behind_first),
+		cmocka_unit_test(test_messages_in_flight),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

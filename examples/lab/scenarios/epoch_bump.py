@@ -18,11 +18,12 @@ def run(lab):
     lab.probe(lab.broker, lab.world.broker(2))
     app = lab.app(topic, "-p", 2, enable_idempotence="true", socket_nagle_disable="true").acked(60)
     with lab.injected(disk.heal):
-        disk.delay(flush=lab.between(100, 150))
+        disk.delay(flush=lab.between(150, 220))
         for _ in range(6):
-            app.more(10, partition=0)   # and some of partition 1 are on their way
+            # It goes on; and when one batch of partition 1 is back the next is on its way, whose broker refuses none.
+            app.more(1, partition=0).more(1, partition=1).more(2, partition=0)
             failed = app.told(False)
-            lab.admin("config", topic, "max.message.bytes=1")
+            lab.admin("only", lab.broker.node, "message.max.bytes=1")
             app.failed(failed + 1)
-            lab.admin("config", topic, "max.message.bytes=1000000")
+            lab.admin("only", lab.broker.node, "message.max.bytes=1048588")
     app.more(20)
