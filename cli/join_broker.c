@@ -264,6 +264,8 @@ static void arrival(struct join *j, struct jtrail *t, const struct event *ev)
 	r->bconn->peer_port = e->peer_port;
 	r->bconn->local_port = e->local_port;
 	r->bconn->target = target_of(j, t, e->pid);
+	if (!r->bconn->seen_ns || r->read_ns < r->bconn->seen_ns)
+		r->bconn->seen_ns = r->read_ns;
 	turn_begins(j, r);
 	bconn_rests(r->bconn);
 	quiet_arrival(r, ev);

@@ -35,6 +35,7 @@ struct bconn {
 	uint32_t peer_port, local_port;
 	uint32_t tried;			/* how many addresses of clients were known when it was looked for among them */
 	int64_t	 end_ns, drained_ns, queue_since;
+	int64_t	 seen_ns;		/* the first request that was seen on it was read; 0 none */
 	struct target *target;		/* the process; NULL unknown */
 	struct busy *ring;		/* the last JOIN_BUSY of nr_busy; as many as there were, so far */
 	uint32_t nr_busy, ring_room;

@@ -25,7 +25,11 @@ void conn_sign(struct conn *c, int64_t ns, int what)
 void tcp_event(struct join *j, struct jtrail *t, const struct event *ev)
 {
 	const struct ev_tcp *e = &ev->tcp;
-	bool stuck = e->unacked && (e->retransmits || e->backoff);
+	/*
+	 * A window that was shut after they were sent has them sent again, too, ever more seldom: that counts in
+	 * backoff alone (tcp_retransmit_timer(): "Receiver dastardly shrinks window").
+	 */
+	bool stuck = e->unacked && e->retransmits;
 	struct conn *c = conn_find(j, t->index, e->conn);
 
 	if (c && (stuck || !e->unacked))

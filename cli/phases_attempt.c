@@ -111,16 +111,25 @@ static void on_the_way(struct cut *c, struct tl_phase *p)
 	p->known = weaker(p->known, TL_KNOWN_INFERRED);
 }
 
-/* It came late, and what was ahead of it, or that there is no network, may be what was lost. */
-static enum tl_phase_name came_late(const struct cut *c, const struct bconn *bc, const struct tl_attempt *a,
-				    const struct link_state *st)
+/* Was the broker at a request that was read before the probe came?  It reads one at a time of a connection. */
+static bool before_probe(const struct bconn *bc, const struct conn *conn, int64_t at, int64_t shift)
 {
+	if (at + shift >= bc->seen_ns)
+		return false;
+	return !conn || !conn->connect_ns || conn->connect_ns + shift < bc->trail->cover_from[AT_COVER_REQUEST];
+}
+
+/* It came late, and what was ahead of it, or that there is no network, may be what was lost, or not seen. */
+static enum tl_phase_name came_late(const struct cut *c, const struct bconn *bc, const struct tl_attempt *a,
+				    const struct link_state *st, int64_t shift)
+{
+	const struct conn *conn = st->req ? st->req->conn : NULL;
 	bool blind = may_lack(bc->trail, AT_EV_ANSWER) || may_lack(bc->trail, AT_EV_ARRIVAL) ||
-		     (st->req && conn_may_be_local(st->req->conn) && !conn_local(st->req->conn));
+		     before_probe(bc, conn, c->at, shift) || (conn && conn_may_be_local(conn) && !conn_local(conn));
 
 	if (a->arrived_ns - c->at < SHUT_SLACK || !blind)
 		return TL_PHASE_NETWORK;
-	if (st->req && conn_says(st->req->conn, c->at, a->arrived_ns) == TL_CAUSE_NETWORK)
+	if (conn && conn_says(conn, c->at, a->arrived_ns) == TL_CAUSE_NETWORK)
 		return TL_PHASE_NETWORK;
 	return TL_PHASE_UNKNOWN;
 }
@@ -145,7 +154,7 @@ static void until_read(struct cut *c, const struct tl_attempt *a, const struct l
 	if (a->arrived_ns && shut_out(c, bc, a, st, to, shift))
 		c->known = weaker(c->known, TL_KNOWN_INFERRED);
 	else if (a->arrived_ns)
-		on_the_way(c, go(c, came_late(c, bc, a, st), a->arrived_ns, a->broker_known, a->bound_ns));
+		on_the_way(c, go(c, came_late(c, bc, a, st, shift), a->arrived_ns, a->broker_known, a->bound_ns));
 	if (to <= c->at)
 		return;
 	h = held_of(c->j, bc, c->at, to, st->breq, shift);

@@ -209,6 +209,64 @@ static void test_tcp(void **unused)
 	}
 }
 
+/*
+ * The other end took no more, by its TCP's word, and then not even what was on its way: the kernel sends that
+ * again without counting it.  That is no network.
+ */
+static void test_window_shut(void **unused)
+{
+	struct feed *f = begun();
+	struct bat b = { 1, 4, 1, 0xabc, 5, 0, 0, 1000, 0 };
+
+	(void)unused;
+	far_connection(f, 950, 1);
+	written(f, 1006, &b);
+	for (uint64_t ms = 2100; ms < 5000; ms += 1000) {
+		struct event ev = at(&f->client, AT_EV_TCP, ms);
+
+		ev.tcp.conn = 1;
+		ev.tcp.unsent = 5000;
+		ev.tcp.unacked = ms > 3000 ? 900 : 0;
+		ev.tcp.backoff = (uint32_t)(ms / 1000);
+		ev.tcp.overdue_ns = (ms - 1006) * MS;
+		give(f, ev);
+	}
+	acks(f, 6100, 1, 0, TIMED_OUT, 1, -1, 5, 1000, 1000);
+	feed_end(f);
+	assert_int_equal(f->out[0]->verdict.cause, TL_CAUSE_BROKER_SIDE);
+	feed_free(f);
+}
+
+/*
+ * Two seconds on the way, it seems: over a connection that is older than the probe the broker may have been at a
+ * request that nobody saw it read, over a newer one not.
+ */
+static void test_probe_came_later(void **unused)
+{
+	(void)unused;
+	for (int older = 0; older < 2; older++) {
+		struct feed *f = begun();
+		struct bat b = { 1, 4, 1, 0xabc, 5, 0, 0, 1000, 0 };
+		struct event ev;
+
+		far_connection(f, 950, 1);
+		probe(f);
+		ev = at(&f->probe, AT_EV_COVERAGE, older ? 960 : 940);
+		ev.coverage.what = AT_COVER_REQUEST;
+		ev.coverage.on = 1;
+		give(f, ev);
+		written(f, 1006, &b);
+		arrived(f, 3000, 3001, &b);
+		appended(f, 3002, 3003, 4, &b, 10);
+		answered(f, 3004, &b);
+		replied(f, 3005, &b, 0, 10);
+		acks(f, 3005, 1, 0, 0, 2, 10, 5, 1000, 1000);
+		feed_end(f);
+		assert_int_equal(f->out[0]->verdict.cause, older ? TL_CAUSE_UNKNOWN : TL_CAUSE_NETWORK);
+		feed_free(f);
+	}
+}
+
 /* A probe was there: it is not asked for again. */
 static void test_probed(void **unused)
 {
@@ -292,6 +350,7 @@ int main(void)
 		cmocka_unit_test(test_connect_refused), cmocka_unit_test(test_never_up),
 		cmocka_unit_test(test_down), cmocka_unit_test(test_auth),
 		cmocka_unit_test(test_response), cmocka_unit_test(test_tcp),
+		cmocka_unit_test(test_window_shut), cmocka_unit_test(test_probe_came_later),
 		cmocka_unit_test(test_probed), cmocka_unit_test(test_black_hole),
 	};
 
