@@ -145,9 +145,7 @@ static int16_t refused(const struct tl_batch *b)
 {
 	enum tl_cause c = b->verdict.cause;
 
-	if (!b->nr_attempts || (c != TL_CAUSE_BROKER_ERROR && c != TL_CAUSE_AUTH && c != TL_CAUSE_IDEMPOTENCE))
-		return 0;
-	return b->attempts[b->counted].error_code;
+	return c == TL_CAUSE_BROKER_ERROR || c == TL_CAUSE_AUTH || c == TL_CAUSE_IDEMPOTENCE ? verdict_refusal(b) : 0;
 }
 
 /* Attempts whose connection ended without an answer, too soon for anybody to be late. */

@@ -489,6 +489,8 @@ void acks_event(struct join *j, struct jtrail *t, const struct event *ev)
 		return;
 	if (e->err)
 		idemp_failed(inst_find(j, t->index, e->inst), f.topic, e->partition, f.ns, e->err, true);
+	else
+		inst_accepted(inst_find(j, t->index, e->inst));
 	if (f.created_first > f.ns)
 		f.created_first = f.ns;
 	quiet_alive(&t->quiet, f.created_first);	/* the app made a message then */

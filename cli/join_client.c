@@ -101,6 +101,28 @@ static struct req *req_get(struct join *j, struct jtrail *t, uint32_t conn, uint
 	return r;
 }
 
+/* The first Produce ends what comes before it. */
+static void inst_produces(struct inst *in, int64_t ns)
+{
+	if (!in || in->produced)
+		return;
+	in->produced = true;
+	in->produced_ns = ns;
+	spans_close(&in->prelude, ns);
+}
+
+/*
+ * A broker has a batch of it: its start is over, and it has an id.  Where that was not told before, what would have
+ * told it was lost or cannot be read; how long it lasted is not known.
+ */
+void inst_accepted(struct inst *in)
+{
+	if (!in)
+		return;
+	in->prelude.open_since = in->no_id.open_since = 0;
+	in->produced = true;
+}
+
 struct req *req_sent(struct join *j, struct jtrail *t, uint32_t conn, uint32_t corr, const struct req *like)
 {
 	struct req *r = req_find(j, t, conn, corr);
@@ -135,13 +157,10 @@ struct req *req_sent(struct join *j, struct jtrail *t, uint32_t conn, uint32_t c
 	if (!r->over && !unasked)
 		peer_fly(j, r);
 	in = inst_of(j, t, c);
-	if (in && r->api == KAFKA_PRODUCE && !in->produced) {
-		in->produced = true;
-		in->produced_ns = r->begin_ns;
-		spans_close(&in->prelude, r->begin_ns);
-	} else if (in && !in->produced) {
+	if (r->api == KAFKA_PRODUCE)
+		inst_produces(in, r->begin_ns);
+	else if (in && !in->produced)
 		spans_open(&in->prelude, r->begin_ns, TL_CAUSE_COLD_START);
-	}
 	/* A later one bumps the epoch: nothing is sent until it is answered. */
 	if (r->api == KAFKA_INIT_PRODUCER_ID) {
 		if (in && in->no_id.nr)
@@ -409,6 +428,7 @@ static void batch_event(struct join *j, struct jtrail *t, const struct event *ev
 			    a->write_begin_ns : jb->part->again->open_since + RETRY_MAX);
 	if (!r->over)
 		idemp_flies(jb, a->write_begin_ns);
+	inst_produces(jb->inst, a->write_begin_ns);
 	idemp_sent(inst_find(j, t->index, c->inst), topic, e->partition, e->producer_id, e->epoch, a->write_begin_ns);
 }
 

@@ -96,6 +96,7 @@ void idemp_sent(struct inst *in, const struct topic *topic, int32_t partition, i
 {
 	if (!in || pid < 0)
 		return;
+	in->no_id.open_since = 0;		/* it has one, though the answer that gave it was lost */
 	if (in->drain_since && (pid != in->pid || epoch != in->epoch)) {
 		spans_open(&in->drain, in->drain_since, TL_CAUSE_IDEMPOTENCE);
 		if (in->drain_conn)

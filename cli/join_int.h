@@ -217,6 +217,7 @@ void req_unlink(struct join *j, struct req *r);		/* one batch less needs it */
 void req_over(struct join *j, struct req *r);		/* answered, or it never will be */
 struct req *req_sent(struct join *j, struct jtrail *t, uint32_t conn, uint32_t corr,
 		     const struct req *like);		/* NULL: told already */
+void inst_accepted(struct inst *in);	/* NULL: nothing */
 void req_answered(struct join *j, struct req *r, int64_t ns, int16_t error);
 
 /* join_absorb.c */

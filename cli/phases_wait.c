@@ -139,10 +139,11 @@ static void wait_for(struct cut *c, const struct peer *peer, int64_t to, enum tl
 				slice_look(&c->jb->inst->no_id, TL_PHASE_BROKER_DOWN, c->at, &s);
 			if (in)
 				slice_look(&in->prelude, TL_PHASE_BROKER_DOWN, c->at, &s);
-			slice_look(&peer->full, TL_PHASE_WINDOW, c->at, &s);
-			slice_look(&peer->busy, TL_PHASE_BACKPRESSURE, c->at, &s);
+			/* Room or not, it would send nothing. */
 			if (c->jb->inst)
 				slice_look(&c->jb->inst->drain, TL_PHASE_BROKER_DOWN, c->at, &s);
+			slice_look(&peer->full, TL_PHASE_WINDOW, c->at, &s);
+			slice_look(&peer->busy, TL_PHASE_BACKPRESSURE, c->at, &s);
 			if (c->jb->part && c->jb->part->full)
 				slice_look(c->jb->part->full, TL_PHASE_WINDOW, c->at, &s);
 			again = !s.found;

@@ -82,14 +82,21 @@ static void only(struct tl_verdict *v, enum tl_cause cause, double share)
 						.known = TL_KNOWN_EXACT };
 }
 
-/* An error that the broker gave says more than where the time was. */
-static enum tl_cause cause_of_answer(const struct tl_batch *b)
+/* Where its answer was not seen: librdkafka hands a broker's error on by its number, its own are below 0. */
+int16_t verdict_refusal(const struct tl_batch *b)
 {
 	const struct tl_attempt *a = b->nr_attempts ? &b->attempts[b->counted] : NULL;
 
-	if (b->outcome != TL_OUTCOME_FAILED || !a || !a->answered || !a->error_code)
-		return TL_CAUSE_UNKNOWN;
-	switch (a->error_code) {
+	if (a && a->answered)
+		return a->error_code;
+	return b->outcome == TL_OUTCOME_FAILED && b->err > 0 ? (int16_t)b->err : 0;
+}
+
+/* An error that the broker gave says more than where the time was. */
+static enum tl_cause cause_of_answer(const struct tl_batch *b)
+{
+	switch (b->outcome == TL_OUTCOME_FAILED ? verdict_refusal(b) : 0) {
+	case 0: return TL_CAUSE_UNKNOWN;
 	case 3: case 5: case 6: case 9: case 74: case 100: return TL_CAUSE_NO_LEADER;
 	case 45: case 47: case 59: return TL_CAUSE_IDEMPOTENCE;
 	case 29: case 31: case 58: return TL_CAUSE_AUTH;

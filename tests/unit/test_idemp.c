@@ -206,11 +206,81 @@ static void test_messages_in_flight(void **unused)
 	assert_int_equal(behind((struct flight){ 1, 5, idempotent, AT_EV_BATCH, true, true }), 0);
 }
 
+/* Made at 1200, it went out at 4000, and nothing says why; that the producer was given an id was not seen. */
+static enum tl_cause after_start(bool batch_seen)
+{
+	const struct bat first = { 1, 4, 1, 0xad0, 1, 0, 1, 1000, 0 }, late = { 1, 5, 1, 0xad1, 1, 0, 2, 1200, 0 };
+	struct feed *f = feed_new();
+	enum tl_cause cause;
+
+	producer(f, AT_INST_IDEMPOTENT, 5);
+	f->client.account.lost[AT_EV_RESPONSE] = 1;
+	if (batch_seen)
+		written_in(f, 1005, &first, 0);
+	else
+		acks(f, 1010, 1, 0, 0, 2, 9, 1, 1000, 1000);
+	written_in(f, 4000, &late, 0);
+	replied(f, 4010, &late, 0, 10);
+	acks(f, 4010, 1, 0, 0, 2, 10, 1, 1200, 1200);
+	feed_end(f);
+	assert_non_null(row_of(f, &late));
+	cause = row_of(f, &late)->verdict.cause;
+	feed_free(f);
+	return cause;
+}
+
+/* What was sent had an id: its start is over, whatever was lost of it. */
+static void test_id_not_seen(void **unused)
+{
+	(void)unused;
+	assert_int_equal(after_start(true), TL_CAUSE_UNKNOWN);
+	assert_int_equal(after_start(false), TL_CAUSE_UNKNOWN);
+}
+
+/* Five more seem to be under way, since their answers were lost: with room it would not have been sent, either. */
+static void test_drain_before_window(void **unused)
+{
+	struct feed *f = begun(TOO_LARGE);
+
+	(void)unused;
+	f->client.account.lost[AT_EV_RESPONSE] = 5;
+	for (uint32_t i = 0; i < 5; i++)
+		written_in(f, 1112, &(struct bat){ 1, 6 + i, 1, 0xae0 + i, 1, 2, 1 + i, 1100, 0 }, 0);
+	replied(f, 4000, &stuck, 0, 9);
+	acks(f, 4000, 1, 1, 0, 2, 9, 1, 1000, 1000);
+	written_in(f, 4001, &waits, 1);
+	replied(f, 4003, &waits, 0, 50);
+	acks(f, 4003, 1, 0, 0, 2, 50, 1, 1200, 1200);
+	feed_end(f);
+	assert_non_null(row_of(f, &waits));
+	assert_int_equal(row_of(f, &waits)->verdict.cause, TL_CAUSE_IDEMPOTENCE);
+	feed_free(f);
+}
+
+/* The broker's answer was lost, and the library hands its error on. */
+static void test_refusal_not_seen(void **unused)
+{
+	struct feed *f = feed_new();
+	const struct bat b = { 1, 4, 1, 0xaf0, 1, 0, 1, 1000, 0 };
+
+	(void)unused;
+	producer(f, 0, 5);
+	f->client.account.lost[AT_EV_REPLY] = 1;
+	written_in(f, 1005, &b, 0);
+	acks(f, 4000, 1, 0, TOO_LARGE, 1, -1, 1, 1000, 1000);
+	feed_end(f);
+	assert_non_null(row_of(f, &b));
+	assert_int_equal(row_of(f, &b)->verdict.cause, TL_CAUSE_BROKER_ERROR);
+	assert_non_null(strstr(row_of(f, &b)->verdict.text, "broker error 10 "));
+	feed_free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_next_epoch), cmocka_unit_test(test_same_epoch), cmocka_unit_test(test_fatal),
-		cmocka_unit_test(test_messages_in_flight),
+		cmocka_unit_test(test_messages_in_flight), cmocka_unit_test(test_id_not_seen),
+		cmocka_unit_test(test_drain_before_window), cmocka_unit_test(test_refusal_not_seen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
