@@ -11,8 +11,10 @@
 #define NR_THREADS	256u	/* that ever waited for long; the first give way */
 #define SLACK		(JOIN_MS / 5)	/* what it ran since it was asked */
 
-/* Of begin..end it waited so long, wherever. */
-struct cpu_wait { int64_t begin, end, waited; };
+#define READ_AT_ONCE	(20 * JOIN_MS)	/* a thread that has a CPU again reads what is there */
+
+/* Of begin..end it waited so long, wherever; before that wait it was seen in a call. */
+struct cpu_wait { int64_t begin, end, waited, seen; };
 struct cpu_thread { struct key2 key; UT_hash_handle hh; uint32_t nr; struct cpu_wait ring[NR_WAITS]; };
 
 static struct cpu_thread *thread_find(struct join *j, const struct jtrail *t, uint32_t tid)
@@ -43,8 +45,9 @@ static struct cpu_thread *thread_get(struct join *j, const struct jtrail *t, uin
 void cpu_event(struct join *j, struct jtrail *t, const struct event *ev)
 {
 	const struct ev_cpu_wait *e = &ev->cpu_wait;
-	struct cpu_wait w = { event_axis(ev, e->begin_ns), event_axis(ev, e->end_ns), (int64_t)e->waited_ns };
-	int64_t seen = event_axis(ev, e->seen_ns), since = w.end - w.waited - (int64_t)e->ran_ns - SLACK;
+	int64_t seen = event_axis(ev, e->seen_ns);
+	struct cpu_wait w = { event_axis(ev, e->begin_ns), event_axis(ev, e->end_ns), (int64_t)e->waited_ns, seen };
+	int64_t since = w.end - w.waited - (int64_t)e->ran_ns - SLACK;
 	struct cpu_thread *th;
 
 	if (w.waited <= 0 || w.waited > w.end - w.begin)
@@ -68,7 +71,7 @@ void cpu_event(struct join *j, struct jtrail *t, const struct event *ev)
 void cpu_late(struct join *j, struct jtrail *t, uint32_t tid, int64_t due, int64_t ns)
 {
 	struct cpu_thread *th = thread_get(j, t, tid);
-	struct cpu_wait *last = th->nr ? &th->ring[(th->nr - 1) % NR_WAITS] : NULL, w = { due, ns, ns - due };
+	struct cpu_wait *last = th->nr ? &th->ring[(th->nr - 1) % NR_WAITS] : NULL, w = { due, ns, ns - due, due };
 
 	if (w.waited <= 0)
 		return;
@@ -116,13 +119,43 @@ bool cpu_any_starved(struct join *j, const struct jtrail *t, int64_t from, int64
 	return false;
 }
 
-void cpu_phase(struct join *j, const struct jtrail *t, uint32_t tid, struct tl_phase *p)
+static void starved(struct tl_phase *p)
 {
-	if (!p || !cpu_starved(j, t, tid, p->begin_ns, p->begin_ns + p->ns))
-		return;
 	p->cause = TL_CAUSE_STARVED;
 	p->culprit = NULL;
 	p->unsaid = false;
+}
+
+/*
+ * It read an answer at `to`: had it no CPU for most of the time, without a look at its socket in between?  Of many
+ * short waits, as on a busy machine, only the last can have delayed it.
+ */
+static bool read_late(struct join *j, const struct jtrail *t, uint32_t tid, int64_t from, int64_t to)
+{
+	const struct cpu_thread *th = tid && to > from ? thread_find(j, t, tid) : NULL;
+	uint32_t n = !th ? 0 : th->nr < NR_WAITS ? th->nr : NR_WAITS;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct cpu_wait *w = &th->ring[i];
+		int64_t since = w->seen > from ? w->seen : from;
+
+		if (w->end >= to - READ_AT_ONCE && w->end <= to + JOIN_MS && since < to &&
+		    2 * waited(th, since, to) >= to - from)
+			return true;
+	}
+	return false;
+}
+
+void cpu_answer(struct join *j, const struct jtrail *t, uint32_t tid, struct tl_phase *p)
+{
+	if (read_late(j, t, tid, p->begin_ns, p->begin_ns + p->ns))
+		starved(p);
+}
+
+void cpu_phase(struct join *j, const struct jtrail *t, uint32_t tid, struct tl_phase *p)
+{
+	if (p && cpu_starved(j, t, tid, p->begin_ns, p->begin_ns + p->ns))
+		starved(p);
 }
 
 void cpu_free(struct join *j)

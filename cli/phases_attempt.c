@@ -340,7 +340,7 @@ static void stood_still(struct cut *c, uint32_t first, const struct link_state *
 			inherit_backlog(c->j, p, st->breq, shift);
 		if (p->name == TL_PHASE_RESPONSE || (p->name == TL_PHASE_BROKER_SIDE && !bc)) {
 			quiet_client(c->jb->trail, p);
-			cpu_phase(c->j, c->jb->trail, tid, p);
+			cpu_answer(c->j, c->jb->trail, tid, p);
 			not_read(c, p, conn_of(st));
 		}
 		if (p->name == TL_PHASE_SOCKET)

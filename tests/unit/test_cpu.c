@@ -87,22 +87,27 @@ static void test_answer(void **unused)
 	assert_int_not_equal(unanswered(SENDER, 1000, 1005, 5000, 1), TL_CAUSE_STARVED);
 }
 
-/* Both the kernel's account and a wait that ended late tell of one half; told twice, a half stays one. */
+/*
+ * Could have gone at 1005, went at 2005.  Both the kernel's account and a wait that ended late tell of one half; told
+ * twice, a half stays one.
+ */
 static enum tl_cause half_each(uint64_t due)
 {
 	struct event ev = { 0 };
 	struct feed *f = begun(0);
 	enum tl_cause cause;
 
-	written(f, 1005, &late);
-	acks(f, 1400, 1, 1, 0, 2, 1, 1, 1399, 1399);
+	/* Others of it are busy: silence shows nothing. */
+	for (uint64_t ms = 1010; ms < 2000; ms += 20)
+		acks(f, ms, 1, 1, 0, 2, (int64_t)ms, 1, ms - 1, ms - 1);
 	waited(f, SENDER, 1005, 1005, 1500, 410, 2);
 	ev = at(&f->client, AT_EV_LATE, due + 420);
 	ev.late.conn = 1;
 	ev.late.due_ns = due * MS;
 	give(f, ev);
-	replied(f, 2005, &late, 0, 15);
-	acks(f, 2005, 1, 0, 0, 2, 15, 5, 1000, 1000);
+	written(f, 2005, &late);
+	replied(f, 2006, &late, 0, 15);
+	acks(f, 2006, 1, 0, 0, 2, 15, 5, 1000, 1000);
 	cause = ended(f)->verdict.cause;
 	feed_free(f);
 	return cause;
@@ -113,6 +118,21 @@ static void test_half_each(void **unused)
 	(void)unused;
 	assert_int_equal(half_each(1580), TL_CAUSE_STARVED);
 	assert_int_not_equal(half_each(1080), TL_CAUSE_STARVED);
+}
+
+/* A busy machine: the thread had no CPU most of the time, but got one often, and each time no answer was there. */
+static void test_short_waits(void **unused)
+{
+	struct feed *f = begun(0);
+
+	(void)unused;
+	written(f, 1005, &late);
+	for (uint64_t ms = 1010; ms < 2000; ms += 20)
+		waited(f, SENDER, ms, ms, ms + 19, 17, 2);
+	replied(f, 2005, &late, 0, 15);
+	acks(f, 2005, 1, 0, 0, 2, 15, 5, 1000, 1000);
+	assert_int_not_equal(ended(f)->verdict.cause, TL_CAUSE_STARVED);
+	feed_free(f);
 }
 
 /*
@@ -331,7 +351,8 @@ static void test_shut(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_answer), cmocka_unit_test(test_half_each), cmocka_unit_test(test_locked_out),
+		cmocka_unit_test(test_answer), cmocka_unit_test(test_half_each), cmocka_unit_test(test_short_waits),
+		cmocka_unit_test(test_locked_out),
 		cmocka_unit_test(test_unsent), cmocka_unit_test(test_callback),
 		cmocka_unit_test(test_no_room), cmocka_unit_test(test_room_unseen),
 		cmocka_unit_test(test_no_room_ever), cmocka_unit_test(test_shut),
