@@ -181,7 +181,8 @@ void advice_text(struct tl_batch *b, char *text, size_t size)
 	char *t = text, total[24], part[24];
 	int64_t gone;
 	/* When it gave it up its library did not say: not later than that. */
-	const char *after = b->wire_alone && b->outcome == TL_OUTCOME_EXPIRED ? "within" : "after";
+	const char *after = b->wire_alone && b->outcome == TL_OUTCOME_EXPIRED ? "within" :
+			    b->outcome == TL_OUTCOME_OPEN ? "for" : "after";
 	int n = 0;
 
 	span_text(total, sizeof(total), b->end_ns - b->created_first_ns);
@@ -213,6 +214,12 @@ void advice_text(struct tl_batch *b, char *text, size_t size)
 	case TL_CAUSE_APP_ENDED:
 		n = text_put(t, size, n, b->killed ? "the app was killed %s after it was created"
 					      : "the app ended or gave it up %s after it was created", total);
+		/* What hangs is often killed. */
+		if (v->nr > 1 && 2 * v->causes[1].share >= 1) {
+			n = text_put(t, size, n, ", %.0f%% of that for %s", 100 * v->causes[1].share, story(v->causes[1].cause));
+			if (v->causes[1].culprit)
+				n = text_put(t, size, n, " (%s)", v->causes[1].culprit);
+		}
 		break;
 	default:
 		if (refused(b)) {

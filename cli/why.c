@@ -47,9 +47,12 @@ static const struct argp argp = {
 	joined_children, NULL, NULL
 };
 
-static bool affected(const struct tl_batch *b)
+/* Still open counts when it is late by now: in an incident these are what matters. */
+static bool affected(const struct why *args, const struct tl_batch *b)
 {
-	return b->verdict.cause != TL_CAUSE_HEALTHY && b->outcome != TL_OUTCOME_OPEN;
+	if (b->outcome == TL_OUTCOME_OPEN)
+		return b->end_ns - b->created_first_ns >= (args->c.slow_ns ? args->c.slow_ns : JOIN_SLOW_NS);
+	return b->verdict.cause != TL_CAUSE_HEALTHY;
 }
 
 /* ---- counting -------------------------------------------------------------------- */
@@ -91,7 +94,7 @@ static void count(void *arg, const struct tl_batch *b)
 	args->repeats += account_written_again(b);
 	if (args->fail_on & 1u << b->outcome)
 		args->failed = true;
-	if (!affected(b))
+	if (!affected(args, b))
 		return;
 	args->affected++;
 	args->lost += !outcome_arrived(b->outcome);
@@ -108,6 +111,8 @@ static void count(void *arg, const struct tl_batch *b)
 		p->messages_out += b->messages;
 	p->total_ns += total;
 	p->cause_ns += b->verdict.causes[0].ns;
+	if (p->cause == TL_CAUSE_APP_ENDED && b->verdict.nr > 1)
+		p->beside[b->verdict.causes[1].cause]++;
 	if (total > p->worst_ns || !p->todo) {
 		p->worst_ns = total;
 		p->todo = advice_todo(b);
@@ -117,6 +122,8 @@ static void count(void *arg, const struct tl_batch *b)
 			p->syncs++;
 			p->sync_ns += b->attempts[i].sync.ns;
 			p->flush_ns += b->attempts[i].sync.part[TL_PART_FLUSH];
+			if (b->attempts[i].sync.ns > p->longest_sync_ns)
+				p->longest_sync_ns = b->attempts[i].sync.ns;
 		}
 }
 
@@ -224,7 +231,7 @@ static void tell(void *arg, struct tl_batch *b)
 		summary_told(args);
 		if (args->c.format == FORMAT_NDJSON) {
 			tell_json(&args->out, b);
-		} else if (affected(b)) {
+		} else if (affected(args, b)) {
 			if (!args->told++)
 				fputc('\n', stdout);
 			tell_text(stdout, b, args->colour);
@@ -232,7 +239,7 @@ static void tell(void *arg, struct tl_batch *b)
 	} else if (args->c.format == FORMAT_NDJSON) {
 		if (args->spooled)
 			tell_json(&args->spool, b);
-	} else if (affected(b)) {
+	} else if (affected(args, b)) {
 		keep_example(args, b);
 	}
 }

@@ -18,7 +18,8 @@ struct why_bucket {
 	uint64_t batches, messages, in_log, not_in_log;
 	uint64_t messages_in, messages_out;	/* of the log, for certain */
 	int64_t	 total_ns, cause_ns, worst_ns;
-	int64_t	 sync_ns, flush_ns, syncs;
+	int64_t	 sync_ns, flush_ns, syncs, longest_sync_ns;
+	uint64_t beside[TL_NR_CAUSES];	/* of an app's end: batches that waited for that then */
 	const char *todo;		/* of the slowest */
 };
 

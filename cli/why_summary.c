@@ -82,27 +82,32 @@ static void unheld_json(struct why *args)
 
 /* ---- the summary ----------------------------------------------------------------- */
 
-/* Lost data first, then by how many. */
+static int badness(enum tl_outcome o)
+{
+	return outcome_arrived(o) ? 0 : o == TL_OUTCOME_OPEN ? 1 : 2;
+}
+
+/* Lost data first, what hangs, what was late; of these by how many. */
 static int worse_first(const void *a, const void *b)
 {
 	const struct why_bucket *x = a, *y = b;
-	bool fine_x = outcome_arrived(x->outcome), fine_y = outcome_arrived(y->outcome);
 
-	if (fine_x != fine_y)
-		return fine_x ? 1 : -1;
+	if (x->outcome != y->outcome && badness(x->outcome) != badness(y->outcome))
+		return badness(x->outcome) < badness(y->outcome) ? 1 : -1;
 	return x->batches < y->batches ? 1 : x->batches > y->batches ? -1 : 0;
 }
 
 static const char *kind_of(const struct why_bucket *p)
 {
 	return p->outcome == TL_OUTCOME_ACKED ? "late" :
+	       p->outcome == TL_OUTCOME_OPEN ? "late open" :
 	       p->outcome == TL_OUTCOME_BROKER_ONLY ? "late broker-only" : tl_outcome_names[p->outcome];
 }
 
 static void bucket_text(const struct why *args, const struct why_bucket *p)
 {
 	bool busy = *p->culprit && p->cause == TL_CAUSE_BROKER_BUSY;
-	char line[512], t[24], u[24], v[24];
+	char line[768], t[24], u[24], v[24];
 	uint64_t late = 0;
 	int n;
 
@@ -116,15 +121,22 @@ static void bucket_text(const struct why *args, const struct why_bucket *p)
 	if (p->cause != TL_CAUSE_UNKNOWN && p->total_ns > 0 && p->cause_ns > 0)
 		n += snprintf(line + n, sizeof(line) - (size_t)n, ", %.0f%% of their time",
 			      100.0 * (double)p->cause_ns / (double)p->total_ns);
+	for (int c = TL_CAUSE_HEALTHY + 1; c < TL_NR_CAUSES; c++)
+		if (2 * p->beside[c] > p->batches)
+			n += snprintf(line + n, sizeof(line) - (size_t)n, ", while %llu of them waited for %s",
+				      (unsigned long long)p->beside[c], tl_cause_names[c]);
 	if (p->syncs) {
 		n += snprintf(line + n, sizeof(line) - (size_t)n, "; an fsync of theirs took %s on average",
 			      span_text(t, sizeof(t), p->sync_ns / p->syncs));
 		if (p->flush_ns * 20 > p->sync_ns)
 			n += snprintf(line + n, sizeof(line) - (size_t)n, " (flush %s)",
 				      span_text(u, sizeof(u), p->flush_ns / p->syncs));
+		if (p->syncs > 1)
+			n += snprintf(line + n, sizeof(line) - (size_t)n, ", %s at the most",
+				      span_text(t, sizeof(t), p->longest_sync_ns));
 	}
-	n += snprintf(line + n, sizeof(line) - (size_t)n, "; the slowest batch %s.",
-		      span_text(v, sizeof(v), p->worst_ns));
+	n += snprintf(line + n, sizeof(line) - (size_t)n, p->outcome == TL_OUTCOME_OPEN ? "; the oldest %s so far." :
+		      "; the slowest batch %s.", span_text(v, sizeof(v), p->worst_ns));
 	if (!outcome_arrived(p->outcome))
 		n += snprintf(line + n, sizeof(line) - (size_t)n,
 			      " Messages in the log: %llu yes, %llu no, %llu unknown.",
@@ -160,8 +172,23 @@ static void repeats_told(const struct why *args)
 	line_told(line);
 }
 
+/* Their clients and what lies before the broker's read were not watched. */
+static void broker_alone_told(const struct why *args)
+{
+	uint64_t n = args->of_outcome[TL_OUTCOME_BROKER_ONLY];
+	char line[256];
+
+	if (!n)
+		return;
+	snprintf(line, sizeof(line), "%llu of them %s seen by the probe alone: how long %s waited in a client before, and what never "
+		 "reached that broker, is not known.", (unsigned long long)n, n == 1 ? "was" : "were", n == 1 ? "it" : "they");
+	line_told(line);
+}
+
 static void summary_text(struct why *args)
 {
+	bool alone = args->of_outcome[TL_OUTCOME_BROKER_ONLY] == args->batches;
+
 	if (!args->batches) {
 		printf("No batch: none is in these trails, or the filters leave none.\n");
 		unheld_told(args);
@@ -172,14 +199,15 @@ static void summary_text(struct why *args)
 		if (args->of_outcome[i])
 			printf(" %llu %s", (unsigned long long)args->of_outcome[i], tl_outcome_names[i]);
 	if (!args->affected && !args->any_unheld)
-		printf("\n%s\n", args->wire_alone ? "Nothing that was sent was late or lost." :
-					      "Nothing was late and nothing was lost.");
+		printf("\n%s\n", alone ? "At the broker nothing was late." :
+			args->wire_alone ? "Nothing that was sent was late or lost." : "Nothing was late and nothing was lost.");
 	else
 		printf("\n");
 	for (size_t i = 0; i < args->nr_buckets; i++)
 		bucket_text(args, &args->buckets[i]);
 	repeats_told(args);
 	wire_alone_told(args);
+	broker_alone_told(args);
 	unheld_told(args);
 }
 

@@ -210,6 +210,12 @@ class Admin:
         self.process.wait()
 
 
+def default_build(top):
+    """What tests/run builds, else what cmake -B build does."""
+    found = [d for d in (top / "build" / "release", top / "build") if (d / "cli" / "acktrail").exists()]
+    return found[0] if found else top / "build" / "release"
+
+
 class World:
     def __init__(self, build, work, version="4.3.1"):
         self.build, self.work, self.version = pathlib.Path(build), pathlib.Path(work), version
