@@ -21,6 +21,8 @@ struct busy {
 	int64_t	 throttle, muted;	/* what its answer said; until when nothing was read for that, 0: not */
 	bool	 unasked;		/* see struct breq */
 	const char *culprit;		/* of fsync */
+	const char *stalled;		/* of its longest append, which took stalled_ns, where that is long */
+	int64_t	 stalled_ns;
 	struct chain *why;		/* of append or lock; the ring's are held */
 	enum tl_known known;
 };

@@ -430,8 +430,10 @@ const char *cold_text(struct join *j, const struct inst *in);
 
 /* phases_held.c */
 struct held {
-	int64_t	 fsync, append, lock, handlers, follower, quota, muted, total, first, last, worst, worst_why;	/* quota: by either side's word */
+	int64_t	 fsync, append, lock, handlers, follower, quota, muted, total, first, last;	/* quota: by either side's word */
+	int64_t	 worst, worst_stall, worst_why;
 	const char *culprit;		/* of fsync */
+	const char *stalled;		/* of append */
 	struct chain *why;		/* of append or lock */
 };
 struct held held_of(struct join *j, const struct bconn *c, int64_t from, int64_t to,

@@ -10,6 +10,7 @@
 #include "clocks.h"
 #include "join_int.h"
 
+#define STALLED		(5 * JOIN_MS)	/* whose append took less has no culprit */
 #define NEXT_READ	(1000 * JOIN_MS)	/* it lay there meanwhile, or did not wait for this one */
 
 /* The end of what its own thread did for it, on the broker's clock. */
@@ -62,6 +63,10 @@ static void busy_batch(struct join *j, const struct breq *r, struct busy *b, str
 	struct chain *c;
 
 	b->append += a->append_end_ns - a->append_begin_ns + append_indexed(st, a);
+	if (a->append.ns >= STALLED && a->append.ns > b->stalled_ns) {
+		b->stalled_ns = a->append.ns;
+		b->stalled = parts_culprit(j, &a->append);
+	}
 	b->fsync += a->sync.ns + a->index.ns;
 	for (uint32_t i = 0; a->append_end_ns && i < jb->b.nr_replicas; i++) {
 		int64_t has = copied(j, r, jb, a, i) - after_append(st, a, r->read_ns);
@@ -116,6 +121,8 @@ struct busy busy_of(struct join *j, const struct breq *r)
 		b.handlers = r->kept->handlers;
 		b.follower = r->kept->follower;
 		b.culprit = r->kept->culprit;
+		b.stalled = r->kept->stalled;
+		b.stalled_ns = r->kept->stalled_ns;
 		b.why = chain_get(r->kept->why);
 	}
 	for (uint32_t i = 0; i < r->links.nr; i++) {

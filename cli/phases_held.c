@@ -37,7 +37,12 @@ static void held_add(struct held *h, const struct busy *b, int64_t from, int64_t
 		h->worst = b->fsync;
 		h->culprit = b->culprit;
 	}
-	if (b->why && b->why->ns > h->worst_why) {
+	if (b->stalled && b->stalled_ns > h->worst_stall) {
+		h->worst_stall = b->stalled_ns;
+		h->stalled = b->stalled;
+	}
+	/* Where it is most of that request's wait; else the stall was another. */
+	if (b->why && 2 * b->why->ns >= b->append + b->lock && b->why->ns > h->worst_why) {
 		h->worst_why = b->why->ns;
 		chain_put(h->why);
 		h->why = chain_get(b->why);
@@ -150,6 +155,8 @@ void inherit(struct join *j, struct tl_phase *p, const struct held *h)
 		p->cause = h->lock > h->append ? TL_CAUSE_LOG_LOCK : TL_CAUSE_APPEND_STALL;
 		if (h->why)
 			inherit_chain(j, p, h->why);
+		else if (h->append >= h->lock)
+			p->culprit = h->stalled;
 	} else if (2 * h->follower >= h->total && h->follower > 0) {
 		p->cause = TL_CAUSE_FOLLOWER;
 	} else if (2 * h->handlers >= h->total && h->handlers > 0) {

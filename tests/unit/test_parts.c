@@ -282,7 +282,8 @@ static void test_other_file_system(void **state)
 
 static const struct bat batch = { 0, 0, 1, 0xabcd, 3, 0, -1, 500, 0 };
 
-static const struct tl_phase *append_of(struct feed *f, uint64_t slept)
+/* From 1000 to 1300. */
+static void append_slowly(struct feed *f, const struct bat *b, uint64_t slept)
 {
 	struct event ev = at(&f->probe, AT_EV_APPEND, 1300);
 
@@ -290,15 +291,21 @@ static const struct tl_phase *append_of(struct feed *f, uint64_t slept)
 	ev.append.begin_ns = 1000 * MS;
 	ev.append.ret = 100;
 	ev.append.file = FILE_SEGMENT;
-	ev.append.topic = batch.topic;
-	ev.append.crc = batch.crc;
-	ev.append.count = batch.count;
-	ev.append.first_ts_ms = ev.append.max_ts_ms = batch.created;
+	ev.append.topic = b->topic;
+	ev.append.partition = b->partition;
+	ev.append.crc = b->crc;
+	ev.append.count = b->count;
+	ev.append.first_ts_ms = ev.append.max_ts_ms = b->created;
 	ev.append.base_sequence = -1;
 	ev.append.producer_id = -1;
 	ev.append.flags = AT_BATCH_NAPS;
 	ev.append.slept_ns = slept * MS;
 	give(f, ev);
+}
+
+static const struct tl_phase *append_of(struct feed *f, uint64_t slept)
+{
+	append_slowly(f, &batch, slept);
 	feed_end(f);
 	assert_int_equal(f->nr, 1);
 	return phase_of(f->out[0], TL_PHASE_APPEND);
@@ -323,6 +330,34 @@ static void test_append_throttled(void **state)
 	assert_int_equal(p->parts->part[TL_PART_STABLE], 10 * (int64_t)MS);
 	assert_int_equal(f->out[0]->verdict.cause, TL_CAUSE_APPEND_STALL);
 	assert_non_null(strstr(f->out[0]->verdict.causes[0].culprit, "dirty-throttle"));
+	feed_free(f);
+}
+
+/* Who waits behind such an append is told what that waited for. */
+static void test_behind_throttled(void **state)
+{
+	const struct bat own = { 1, 1, 1, 0xabcd, 5, 0, 0, 1000, 0 }, behind = { 1, 2, 1, 0xabce, 5, 0, 0, 1001, 0 };
+	struct feed *f = begun();
+	uint32_t told = 0;
+
+	(void)state;
+	arrived(f, 999, 1000, &own);
+	paused(f, 1010, 1290, 5, AT_PAUSE_DIRTY, 0);
+	append_slowly(f, &own, 280);
+	answered(f, 1301, &own);
+	arrived(f, 1006, 1302, &behind);
+	appended(f, 1303, 1304, 5, &behind, 15);
+	answered(f, 1305, &behind);
+	feed_end(f);
+	for (uint32_t i = 0; i < f->nr; i++) {
+		if (f->out[i]->crc != behind.crc)
+			continue;
+		told++;
+		assert_int_equal(f->out[i]->verdict.cause, TL_CAUSE_APPEND_STALL);
+		assert_non_null(f->out[i]->verdict.causes[0].culprit);
+		assert_non_null(strstr(f->out[i]->verdict.causes[0].culprit, "dirty-throttle"));
+	}
+	assert_int_equal(told, 1);
 	feed_free(f);
 }
 
@@ -365,7 +400,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bystanders), cmocka_unit_test(test_exec), cmocka_unit_test(test_held_metadata), cmocka_unit_test(test_awaited_metadata), cmocka_unit_test(test_sync_computes), cmocka_unit_test(test_sleep_lost), cmocka_unit_test(test_no_naps),
-		cmocka_unit_test(test_other_file_system), cmocka_unit_test(test_append_throttled),
+		cmocka_unit_test(test_other_file_system), cmocka_unit_test(test_append_throttled), cmocka_unit_test(test_behind_throttled),
 		cmocka_unit_test(test_append_forced), cmocka_unit_test(test_append_no_cpu),
 	};
 
