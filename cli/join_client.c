@@ -3,6 +3,7 @@
  * join_client.c - the shim's events: instances, requests, batches and their replies as
  * the client's sockets saw them.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <acktrail/kafka.h>
@@ -123,6 +124,20 @@ void inst_accepted(struct inst *in)
 	in->produced = true;
 }
 
+static void id_asked(struct join *j, struct inst *in, const struct req *r)
+{
+	const char *error = tl_error_name(in->id_error);
+	char text[128];
+
+	/* A later one bumps the epoch: nothing is sent until it is answered. */
+	if (in->no_id.nr)
+		spans_open(&in->no_id, r->end_ns, TL_CAUSE_IDEMPOTENCE);
+	if (in->id_refused_ns && !in->produced)
+		cold_step(in, join_intern(j, text, (size_t)snprintf(text, sizeof(text), "until InitProducerId was tried again after %s",
+								     error ? error : "an error")), in->id_refused_ns, r->begin_ns);
+	in->id_refused_ns = 0;
+}
+
 struct req *req_sent(struct join *j, struct jtrail *t, uint32_t conn, uint32_t corr, const struct req *like)
 {
 	struct req *r = req_find(j, t, conn, corr);
@@ -161,11 +176,8 @@ struct req *req_sent(struct join *j, struct jtrail *t, uint32_t conn, uint32_t c
 		inst_produces(in, r->begin_ns);
 	else if (in && !in->produced)
 		spans_open(&in->prelude, r->begin_ns, TL_CAUSE_COLD_START);
-	/* A later one bumps the epoch: nothing is sent until it is answered. */
-	if (r->api == KAFKA_INIT_PRODUCER_ID) {
-		if (in && in->no_id.nr)
-			spans_open(&in->no_id, r->end_ns, TL_CAUSE_IDEMPOTENCE);
-	}
+	if (in && r->api == KAFKA_INIT_PRODUCER_ID)
+		id_asked(j, in, r);
 	if (!unasked)
 		return r;
 	/* Nobody answers: it is over once it is written. */
@@ -221,8 +233,12 @@ void req_answered(struct join *j, struct req *r, int64_t ns, int16_t error)
 		if (in->prelude.open_since && !conns_flying(in, r->conn))
 			spans_close(&in->prelude, ns);
 	}
-	if (in && r->api == KAFKA_INIT_PRODUCER_ID && !error)
+	if (in && r->api == KAFKA_INIT_PRODUCER_ID && !error) {
 		spans_close(&in->no_id, ns);
+	} else if (in && r->api == KAFKA_INIT_PRODUCER_ID) {
+		in->id_refused_ns = ns;
+		in->id_error = error;
+	}
 	for (uint32_t i = 0; i < r->links.nr; i++) {
 		struct link *l = &r->links.at[i];
 

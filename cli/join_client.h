@@ -58,6 +58,8 @@ struct inst {
 	/* The start, until the first Produce: each kind of step, and when the last of it ended. */
 	struct cold { const char *name; int64_t ns, end; } cold[JOIN_COLD];
 	uint32_t nr_cold;
+	int64_t	 id_refused_ns;		/* it asked for an id, and the answer was this error; 0: or asks again */
+	int16_t	 id_error;
 	bool	 produced;
 	struct spans prelude;		/* requests that came before any Produce */
 };

@@ -189,7 +189,7 @@ void cold_step(struct inst *in, const char *name, int64_t begin, int64_t end)
 const char *cold_text(struct join *j, const struct inst *in)
 {
 	bool told[JOIN_COLD] = { false };
-	char text[160], t[24];
+	char text[512], t[24];	/* a step's name is below 100 */
 	size_t n = 0;
 
 	for (int k = 0; in && k < 4; k++) {
