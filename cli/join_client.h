@@ -33,6 +33,7 @@ struct peer {
 	struct spans late;		/* its thread should have run, and did not */
 	struct spans connecting;	/* TCP connects and nobody answers */
 	int64_t	 lost_ns, lost_since;	/* when its last connection ended, and why */
+	int64_t	 shook_ns;		/* a handshake was seen to go on, last */
 	enum tl_cause lost_cause;
 	struct conn *lost_conn;
 	struct blame blame[JOIN_BLAMES];

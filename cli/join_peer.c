@@ -190,7 +190,8 @@ static void conn_leave(struct join *j, struct conn *c, int64_t ns, bool closed)
 	if (closed)
 		room_never(c, ns);
 	if (p->up && --p->up == 0 && closed && !p->states) {
-		spans_open(&p->down, ns, p->lost_cause);
+		/* Until the next connection, which may be what was lost. */
+		spans_open(&p->down, ns, may_lack(c->trail, AT_EV_CONN) ? TL_CAUSE_UNKNOWN : p->lost_cause);
 		spans_blame(&p->down, p->lost_conn, p->lost_since);
 	}
 	for (struct req *r = c->reqs; r; r = r->next)

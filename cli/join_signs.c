@@ -81,6 +81,21 @@ bool conn_was_idle(const struct conn *c)
 	return c->answered_ns && c->asked_ns - c->answered_ns >= IDLE_NS;
 }
 
+/* Or may have been: what was asked and answered before was lost. */
+static bool may_be_idle(const struct conn *c, int64_t from)
+{
+	uint32_t n = c->nr_signs < JOIN_SIGNS ? c->nr_signs : JOIN_SIGNS;
+
+	if (!may_lack(c->trail, AT_EV_REQUEST) && !may_lack(c->trail, AT_EV_RESPONSE))
+		return false;
+	if (c->connect_ns && c->connect_ns > from - IDLE_NS)
+		return false;
+	for (uint32_t i = 0; i < n; i++)
+		if (c->signs[i].what == SIGN_LIFE && c->signs[i].ns < from - JOIN_MS && c->signs[i].ns > from - IDLE_NS)
+			return false;
+	return true;
+}
+
 enum tl_cause conn_says(const struct conn *c, int64_t from, int64_t to)
 {
 	uint32_t n = c->nr_signs < JOIN_SIGNS ? c->nr_signs : JOIN_SIGNS, stuck = 0, acked = 0;
@@ -102,7 +117,7 @@ enum tl_cause conn_says(const struct conn *c, int64_t from, int64_t to)
 		acked = what == SIGN_ACKED || what == SIGN_SHUT;
 	}
 	if (stuck > acked)
-		return conn_was_idle(c) ? TL_CAUSE_IDLE : TL_CAUSE_NETWORK;
+		return conn_was_idle(c) ? TL_CAUSE_IDLE : may_be_idle(c, from) ? TL_CAUSE_UNKNOWN : TL_CAUSE_NETWORK;
 	return acked ? TL_CAUSE_BROKER_SIDE : TL_CAUSE_UNKNOWN;
 }
 

@@ -47,7 +47,8 @@ static enum tl_cause cause_of_down(int from, int64_t after)
 /* Down from here on; `from` is what it came from. */
 static void peer_down(struct peer *p, int64_t ns, int from, int64_t from_ns, bool whole)
 {
-	bool lost = ns - p->lost_ns < 10000 * JOIN_MS;
+	/* Where events were lost another connection may have ended since, for another reason. */
+	bool lost = ns - p->lost_ns < 10000 * JOIN_MS && (whole || p->shook_ns < p->lost_ns);
 	/* Of states that may have been lost it is not known: it may have connected in between. */
 	enum tl_cause cause = whole ? cause_of_down(from, ns - from_ns) : TL_CAUSE_UNKNOWN;
 
@@ -119,7 +120,7 @@ void broker_state(struct join *j, struct jtrail *t, const struct event *ev)
 	if (!p->states) {
 		p->states = true;
 		if (!p->down.open_since && !p->down.nr && !(in && in->conf.flags & AT_INST_EARLIER))
-			spans_open(&p->down, in ? in->begin_ns : ns, TL_CAUSE_COLD_START);
+			spans_open(&p->down, in ? in->begin_ns : ns, whole ? TL_CAUSE_COLD_START : TL_CAUSE_UNKNOWN);
 	}
 	from = p->state;
 	from_ns = p->state_ns;
@@ -128,6 +129,8 @@ void broker_state(struct join *j, struct jtrail *t, const struct event *ev)
 	p->state = PEER_OTHER;
 	p->state_ns = ns;
 	connecting_ends(p, ns);
+	if (state_is(ev, shaking) || state_is(ev, auth) || state_is(ev, tls))
+		p->shook_ns = ns;
 	if (state_is(ev, up)) {
 		p->state = PEER_UP;
 		spans_close(&p->down, ns);

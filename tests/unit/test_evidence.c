@@ -209,6 +209,26 @@ static void test_tcp(void **unused)
 	}
 }
 
+/* Nothing was acknowledged: by the network, or by what had forgotten the connection while it was idle, as far as is known. */
+static void test_maybe_idle(void **unused)
+{
+	(void)unused;
+	for (int lost = 0; lost < 2; lost++) {
+		struct feed *f = begun();
+		struct bat b = { 1, 4, 1, 0xabc, 5, 0, 0, 41000, 0 };
+
+		far_connection(f, 950, 1);
+		f->client.account.lost[AT_EV_RESPONSE] = (uint64_t)lost;
+		written(f, 41006, &b);
+		for (uint64_t ms = 42100; ms < 45000; ms += 1000)
+			tcp(f, ms, 1, 900, 3);
+		acks(f, 46100, 1, 0, TIMED_OUT, 1, -1, 5, 41000, 41000);
+		feed_end(f);
+		assert_int_equal(f->out[0]->verdict.cause, lost ? TL_CAUSE_UNKNOWN : TL_CAUSE_NETWORK);
+		feed_free(f);
+	}
+}
+
 /*
  * The other end took no more, by its TCP's word, and then not even what was on its way: the kernel sends that
  * again without counting it.  That is no network.
@@ -350,7 +370,7 @@ int main(void)
 		cmocka_unit_test(test_connect_refused), cmocka_unit_test(test_never_up),
 		cmocka_unit_test(test_down), cmocka_unit_test(test_auth),
 		cmocka_unit_test(test_response), cmocka_unit_test(test_tcp),
-		cmocka_unit_test(test_window_shut), cmocka_unit_test(test_probe_came_later),
+		cmocka_unit_test(test_maybe_idle), cmocka_unit_test(test_window_shut), cmocka_unit_test(test_probe_came_later),
 		cmocka_unit_test(test_probed), cmocka_unit_test(test_black_hole),
 	};
 
