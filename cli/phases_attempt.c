@@ -111,12 +111,15 @@ static void on_the_way(struct cut *c, struct tl_phase *p)
 	p->known = weaker(p->known, TL_KNOWN_INFERRED);
 }
 
-/* Was the broker at a request that was read before the probe came?  It reads one at a time of a connection. */
+/*
+ * Was the broker at a request that was read before the probe came?  It reads one at a time of a connection; how old
+ * that is only its client tells.
+ */
 static bool before_probe(const struct bconn *bc, const struct conn *conn, int64_t at, int64_t shift)
 {
-	if (at + shift >= bc->seen_ns)
-		return false;
-	return !conn || !conn->connect_ns || conn->connect_ns + shift < bc->trail->cover_from[AT_COVER_REQUEST];
+	int64_t since = conn ? conn->connect_ns + shift : at + shift;
+
+	return at + shift < bc->seen_ns && since < bc->trail->cover_from[AT_COVER_REQUEST];
 }
 
 /* It came late, and what was ahead of it, or that there is no network, may be what was lost, or not seen. */
