@@ -119,7 +119,7 @@ bool cpu_any_starved(struct join *j, const struct jtrail *t, int64_t from, int64
 	return false;
 }
 
-static void starved(struct tl_phase *p)
+void phase_starved(struct tl_phase *p)
 {
 	p->cause = TL_CAUSE_STARVED;
 	p->culprit = NULL;
@@ -149,13 +149,13 @@ static bool read_late(struct join *j, const struct jtrail *t, uint32_t tid, int6
 void cpu_answer(struct join *j, const struct jtrail *t, uint32_t tid, struct tl_phase *p)
 {
 	if (read_late(j, t, tid, p->begin_ns, p->begin_ns + p->ns))
-		starved(p);
+		phase_starved(p);
 }
 
 void cpu_phase(struct join *j, const struct jtrail *t, uint32_t tid, struct tl_phase *p)
 {
 	if (p && cpu_starved(j, t, tid, p->begin_ns, p->begin_ns + p->ns))
-		starved(p);
+		phase_starved(p);
 }
 
 void cpu_free(struct join *j)

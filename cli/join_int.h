@@ -311,6 +311,7 @@ void cpu_event(struct join *j, struct jtrail *t, const struct event *ev);
 void cpu_late(struct join *j, struct jtrail *t, uint32_t tid, int64_t due, int64_t ns);
 bool cpu_starved(struct join *j, const struct jtrail *t, uint32_t tid, int64_t from, int64_t to);	/* most of it */
 bool cpu_any_starved(struct join *j, const struct jtrail *t, int64_t from, int64_t to);	/* some thread, nearly all of it */
+void phase_starved(struct tl_phase *p);	/* that is why */
 void cpu_answer(struct join *j, const struct jtrail *t, uint32_t tid, struct tl_phase *p);	/* the same of one that an answer ended */
 void cpu_phase(struct join *j, const struct jtrail *t, uint32_t tid, struct tl_phase *p);	/* then that is why; NULL is legal */
 void cpu_free(struct join *j);

@@ -84,16 +84,9 @@ bool conn_was_idle(const struct conn *c)
 /* Or may have been: what was asked and answered before was lost. */
 static bool may_be_idle(const struct conn *c, int64_t from)
 {
-	uint32_t n = c->nr_signs < JOIN_SIGNS ? c->nr_signs : JOIN_SIGNS;
-
 	if (!may_lack(c->trail, AT_EV_REQUEST) && !may_lack(c->trail, AT_EV_RESPONSE))
 		return false;
-	if (c->connect_ns && c->connect_ns > from - IDLE_NS)
-		return false;
-	for (uint32_t i = 0; i < n; i++)
-		if (c->signs[i].what == SIGN_LIFE && c->signs[i].ns < from - JOIN_MS && c->signs[i].ns > from - IDLE_NS)
-			return false;
-	return true;
+	return !(c->connect_ns && c->connect_ns > from - IDLE_NS) && !conn_alive(c, from - IDLE_NS, from - JOIN_MS);
 }
 
 enum tl_cause conn_says(const struct conn *c, int64_t from, int64_t to)

@@ -129,8 +129,6 @@ void broker_state(struct join *j, struct jtrail *t, const struct event *ev)
 	p->state = PEER_OTHER;
 	p->state_ns = ns;
 	connecting_ends(p, ns);
-	if (state_is(ev, shaking) || state_is(ev, auth) || state_is(ev, tls))
-		p->shook_ns = ns;
 	if (state_is(ev, up)) {
 		p->state = PEER_UP;
 		spans_close(&p->down, ns);
@@ -139,11 +137,9 @@ void broker_state(struct join *j, struct jtrail *t, const struct event *ev)
 			in->ever_up = true;
 			spans_close(&in->no_broker, ns);
 		}
-	} else if (state_is(ev, auth) || state_is(ev, tls)) {
-		p->state = state_is(ev, tls) ? PEER_TLS : PEER_AUTH;
-		spans_close(&p->down, ns);
-		spans_open(&p->shaking, ns, TL_CAUSE_UNKNOWN);
-	} else if (state_is(ev, shaking)) {
+	} else if (state_is(ev, auth) || state_is(ev, tls) || state_is(ev, shaking)) {
+		p->state = state_is(ev, tls) ? PEER_TLS : state_is(ev, auth) ? PEER_AUTH : PEER_OTHER;
+		p->shook_ns = ns;
 		spans_close(&p->down, ns);
 		spans_open(&p->shaking, ns, TL_CAUSE_UNKNOWN);
 	} else if (state_is(ev, connecting)) {

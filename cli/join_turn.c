@@ -111,20 +111,17 @@ void turn_unkeep(struct breq *r)
 /* b.why is the caller's to put. */
 struct busy busy_of(struct join *j, const struct breq *r)
 {
-	struct busy b = { .read = r->read_ns, .answered = r->answered_ns, .arrived = r->arrived_ns,
-			  .queue_since = r->queue_since, .unasked = r->unasked, .known = TL_KNOWN_EXACT };
+	struct busy b = { 0 };
 
-	if (r->kept) {
-		b.fsync = r->kept->fsync;
-		b.append = r->kept->append;
-		b.lock = r->kept->lock;
-		b.handlers = r->kept->handlers;
-		b.follower = r->kept->follower;
-		b.culprit = r->kept->culprit;
-		b.stalled = r->kept->stalled;
-		b.stalled_ns = r->kept->stalled_ns;
-		b.why = chain_get(r->kept->why);
-	}
+	if (r->kept)
+		b = *r->kept;
+	b.why = chain_get(b.why);
+	b.read = r->read_ns;
+	b.answered = r->answered_ns;
+	b.arrived = r->arrived_ns;
+	b.queue_since = r->queue_since;
+	b.unasked = r->unasked;
+	b.known = TL_KNOWN_EXACT;
 	for (uint32_t i = 0; i < r->links.nr; i++) {
 		struct jbatch *jb = r->links.at[i].batch;
 		uint32_t n = r->links.at[i].attempt;

@@ -321,9 +321,7 @@ static void not_read(struct cut *c, struct tl_phase *p, const struct conn *conn)
 
 	if (!there || p->cause == TL_CAUSE_STARVED || !cpu_any_starved(c->j, c->jb->trail, p->begin_ns, end))
 		return;
-	p->cause = TL_CAUSE_STARVED;
-	p->culprit = NULL;
-	p->unsaid = false;
+	phase_starved(p);
 	p->known = weaker(p->known, TL_KNOWN_INFERRED);
 }
 

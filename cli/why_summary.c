@@ -92,8 +92,8 @@ static int worse_first(const void *a, const void *b)
 {
 	const struct why_bucket *x = a, *y = b;
 
-	if (x->outcome != y->outcome && badness(x->outcome) != badness(y->outcome))
-		return badness(x->outcome) < badness(y->outcome) ? 1 : -1;
+	if (badness(x->outcome) != badness(y->outcome))
+		return badness(y->outcome) - badness(x->outcome);
 	return x->batches < y->batches ? 1 : x->batches > y->batches ? -1 : 0;
 }
 

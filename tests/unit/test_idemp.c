@@ -90,12 +90,9 @@ static const struct tl_batch *row_of(const struct feed *f, const struct bat *b)
 	return NULL;
 }
 
-/* Made at 1200, it goes out when broker 2 has answered, at 4000. */
-static enum tl_cause waited(int16_t epoch, int64_t *ms, enum tl_known *known)
+/* Broker 2 answers at 4000, and what waited goes out, in that epoch; the whole is told. */
+static const struct tl_batch *went_on(struct feed *f, int16_t epoch)
 {
-	struct feed *f = begun(TOO_LARGE);
-	enum tl_cause cause;
-
 	replied(f, 4000, &stuck, 0, 9);
 	acks(f, 4000, 1, 1, 0, 2, 9, 1, 1000, 1000);
 	written_in(f, 4001, &waits, epoch);
@@ -103,10 +100,19 @@ static enum tl_cause waited(int16_t epoch, int64_t *ms, enum tl_known *known)
 	acks(f, 4003, 1, 0, 0, 2, 50, 1, 1200, 1200);
 	feed_end(f);
 	assert_non_null(row_of(f, &waits));
-	cause = row_of(f, &waits)->verdict.cause;
-	*ms = phase_ms(row_of(f, &waits), TL_PHASE_BROKER_DOWN);
-	*known = row_of(f, &waits)->verdict.causes[0].known;
-	assert_null(unsound(row_of(f, &waits)));
+	return row_of(f, &waits);
+}
+
+/* Made at 1200, it goes out when broker 2 has answered, at 4000. */
+static enum tl_cause waited(int16_t epoch, int64_t *ms, enum tl_known *known)
+{
+	struct feed *f = begun(TOO_LARGE);
+	const struct tl_batch *b = went_on(f, epoch);
+	enum tl_cause cause = b->verdict.cause;
+
+	*ms = phase_ms(b, TL_PHASE_BROKER_DOWN);
+	*known = b->verdict.causes[0].known;
+	assert_null(unsound(b));
 	feed_free(f);
 	return cause;
 }
@@ -246,14 +252,7 @@ static void test_drain_before_window(void **unused)
 	f->client.account.lost[AT_EV_RESPONSE] = 5;
 	for (uint32_t i = 0; i < 5; i++)
 		written_in(f, 1112, &(struct bat){ 1, 6 + i, 1, 0xae0 + i, 1, 2, 1 + i, 1100, 0 }, 0);
-	replied(f, 4000, &stuck, 0, 9);
-	acks(f, 4000, 1, 1, 0, 2, 9, 1, 1000, 1000);
-	written_in(f, 4001, &waits, 1);
-	replied(f, 4003, &waits, 0, 50);
-	acks(f, 4003, 1, 0, 0, 2, 50, 1, 1200, 1200);
-	feed_end(f);
-	assert_non_null(row_of(f, &waits));
-	assert_int_equal(row_of(f, &waits)->verdict.cause, TL_CAUSE_IDEMPOTENCE);
+	assert_int_equal(went_on(f, 1)->verdict.cause, TL_CAUSE_IDEMPOTENCE);
 	feed_free(f);
 }
 

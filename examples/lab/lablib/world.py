@@ -211,9 +211,9 @@ class Admin:
 
 
 def default_build(top):
-    """What tests/run builds, else what cmake -B build does."""
+    """What ACKTRAIL_BUILD says, else what tests/run builds, else what cmake -B build does."""
     found = [d for d in (top / "build" / "release", top / "build") if (d / "cli" / "acktrail").exists()]
-    return found[0] if found else top / "build" / "release"
+    return os.environ.get("ACKTRAIL_BUILD") or (found[0] if found else top / "build" / "release")
 
 
 class World:
